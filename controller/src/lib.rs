@@ -1,0 +1,1 @@
+//! Controller: subscribers, tariffs, keys, failover, dashboard.

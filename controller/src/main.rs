@@ -1,0 +1,2 @@
+//! The controller program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Capture node: sources in, encrypted HLS and HTTP-TS out.

@@ -1,0 +1,1 @@
+//! Playback tokens, key ids and the key schedule.

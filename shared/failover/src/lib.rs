@@ -1,0 +1,1 @@
+//! Pure health and choice rules, used by node and controller.

@@ -1,0 +1,1 @@
+//! Sans-IO transport stream, packaging and playlists.

@@ -1,0 +1,1 @@
+//! Clock, supervisor, shutdown, tracing, configuration, HTTP accept loop.

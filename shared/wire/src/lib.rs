@@ -1,0 +1,1 @@
+//! Everything that crosses MQTT or node-controller HTTP.
