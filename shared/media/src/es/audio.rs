@@ -35,27 +35,45 @@ pub struct AudioParameters {
     pub codecs: String,
 }
 
-/// Finds the first readable frame in `es`. A track in LATM says its configuration only now and then, so several PES
-/// packets may have to be tried.
+/// Finds the first readable frame in `es`. Sync words also occur by chance, so a frame counts when another follows it, or
+/// when it stands at the very start and is not ended by `es`; a whole PES packet is best. A track in LATM says its
+/// configuration only now and then, so several PES packets may have to be tried.
 ///
 /// # Errors
 /// The defect of the last place that looked like a frame, or [`Defect::NoSync`] if none did.
 pub fn first_frame(codec: AudioCodec, es: &[u8]) -> Result<AudioParameters, Defect> {
-    let parse = match codec {
-        AudioCodec::Mpa => mpa::parse,
-        AudioCodec::AacAdts => aac::parse_adts,
-        AudioCodec::AacLatm => aac::parse_latm,
-        AudioCodec::Ac3 | AudioCodec::Eac3 => ac3::parse,
-    };
+    let parse = parser(codec);
     let mut last = Defect::NoSync;
     for at in 0..es.len() {
         match parse(&es[at..]) {
-            Ok(parameters) => return Ok(parameters),
+            Ok(found) => match es.get(at + found.frame_bytes..) {
+                Some(next) if follows(&found, parse(next)) => return Ok(found),
+                None if at == 0 => return Ok(found),
+                _ => {}
+            },
             Err(Defect::NoSync) => {}
             Err(defect) => last = defect,
         }
     }
     Err(last)
+}
+
+fn parser(codec: AudioCodec) -> fn(&[u8]) -> Result<AudioParameters, Defect> {
+    match codec {
+        AudioCodec::Mpa => mpa::parse,
+        AudioCodec::AacAdts => aac::parse_adts,
+        AudioCodec::AacLatm => aac::parse_latm,
+        AudioCodec::Ac3 | AudioCodec::Eac3 => ac3::parse,
+    }
+}
+
+/// Whether what stands behind a frame can be the next: of the same kind, cut by the end of the bytes, or of a kind whose
+/// header does not describe the track (a LATM frame without configuration, a dependent substream).
+fn follows(frame: &AudioParameters, next: Result<AudioParameters, Defect>) -> bool {
+    match next {
+        Ok(next) => next.codecs == frame.codecs && next.sample_rate == frame.sample_rate,
+        Err(defect) => defect != Defect::NoSync,
+    }
 }
 
 /// The coding that frames at the very start of `es` are in, whatever the programme map says: some multiplexers announce
@@ -74,6 +92,6 @@ pub fn sniff(es: &[u8]) -> Option<AudioCodec> {
         (0xFF, flags) if flags & 0xE0 == 0xE0 => AudioCodec::Mpa,
         _ => return None,
     };
-    let readable = codec == AudioCodec::AacLatm || first_frame(codec, es).is_ok();
+    let readable = codec == AudioCodec::AacLatm || parser(codec)(es).is_ok();
     readable.then_some(codec)
 }

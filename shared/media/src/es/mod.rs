@@ -13,6 +13,8 @@ mod h264;
 mod hevc;
 mod mpa;
 mod mpeg2;
+#[cfg(test)]
+mod recordings;
 mod units;
 
 pub use access_unit::{AccessUnitScan, Verdict, VideoCodec, VideoParameters};
