@@ -1,1 +1,8 @@
 //! Sans-IO transport stream, packaging and playlists.
+
+pub mod crc;
+pub mod descriptor;
+pub mod packet;
+pub mod section;
+pub mod table;
+pub mod time;
