@@ -2,7 +2,9 @@
 
 pub mod crc;
 pub mod descriptor;
+pub mod es;
 pub mod packet;
+pub mod pes;
 pub mod section;
 pub mod table;
 pub mod time;
