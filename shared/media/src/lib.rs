@@ -3,8 +3,10 @@
 pub mod crc;
 pub mod descriptor;
 pub mod es;
+pub mod package;
 pub mod packet;
 pub mod pes;
 pub mod section;
 pub mod table;
 pub mod time;
+pub mod timeline;
