@@ -1,5 +1,6 @@
 //! Sans-IO transport stream, packaging and playlists.
 
+pub mod continuity;
 pub mod crc;
 pub mod descriptor;
 pub mod es;
@@ -7,6 +8,7 @@ pub mod package;
 pub mod packet;
 pub mod pes;
 pub mod section;
+pub mod splice;
 pub mod table;
 pub mod time;
 pub mod timeline;

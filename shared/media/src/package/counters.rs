@@ -73,6 +73,17 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Starts anew, keeping the memory.
+    pub(crate) fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Drops the packets from offset `bytes` on.
+    pub(crate) fn truncate(&mut self, bytes: usize) {
+        self.packets.truncate(bytes);
+        self.marks.retain(|mark| *mark < bytes);
+    }
+
     /// Writes the segment: tables first and at each mark, counters from 0 to 15 for every PID. Gives the bytes and how
     /// many packets were left out because their PID had fewer payload bytes than packets to make.
     pub(crate) fn write(&self, tables: &Tables) -> (Vec<u8>, u64) {

@@ -12,7 +12,7 @@ use crate::timeline::{segment_of, start_of};
 pub const FILL_MAX: u64 = 64;
 
 /// A slate, and a segment that ends because its source did, is at least this long.
-pub const SHORTEST: Ticks90k = Ticks90k::from_millis(200);
+pub(crate) const SHORTEST: Ticks90k = Ticks90k::from_millis(200);
 
 /// A segment that is growing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,21 @@
 //! `programme` follows PAT and PMT, `mapper` moves packets to our PIDs and times, `cut` numbers segments, `counters` and
 //! `psi` write them out, `slate` fills what no source can. Encryption, playlists, storage and clocks are elsewhere.
 
+mod assembly;
 mod counters;
 mod cut;
-mod programme;
+mod event;
+mod mapper;
+mod packager;
+pub(crate) mod programme;
 mod psi;
+mod slate;
 
+pub use assembly::Emit;
 pub use cut::FILL_MAX;
+pub use event::{DefectKind, Event, Profile, Resume, Segment, SourceStart};
+pub(crate) use mapper::pcr_field;
+pub use packager::Packager;
 pub use programme::{Kind, Track};
 pub use psi::{AUDIO_PID, PCR_PID, PMT_PID, SUBTITLE_PID, VIDEO_PID};
+pub use slate::{Slate, SlateError};

@@ -175,6 +175,11 @@ impl ProgrammeWatch {
         pid == Pid::PAT || self.pmt_pid == Some(pid)
     }
 
+    /// The PIDs of the tables that are followed.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
+        std::iter::once(Pid::PAT).chain(self.pmt_pid)
+    }
+
     /// Damaged sections since the last call.
     pub(crate) fn take_damaged(&mut self) -> u64 {
         std::mem::take(&mut self.damaged)
