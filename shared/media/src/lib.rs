@@ -3,6 +3,8 @@
 pub mod continuity;
 pub mod crc;
 pub mod descriptor;
+pub mod guide;
+pub mod inspect;
 pub mod packet;
 pub mod resync;
 pub mod section;
