@@ -17,9 +17,7 @@ mod kill {
 
     use headend_controller::store::engine::Entries;
     use headend_controller::store::sled::{exports_directory, restore};
-    use headend_controller::store::{
-        Batch, Engine, IdempotencyKey, SledEngine, SledOptions, shelf,
-    };
+    use headend_controller::store::{Batch, Engine, IdempotencyKey, SledEngine, SledOptions, shelf};
 
     const MODE: &str = "HEADEND_STORE_CHILD_MODE";
     const PLACE: &str = "HEADEND_STORE_CHILD_PLACE";
@@ -42,9 +40,7 @@ mod kill {
 
     async fn newest(engine: &dyn Engine) -> u64 {
         let kept = engine.get(b"newest").await.unwrap();
-        kept.map_or(0, |kept| {
-            String::from_utf8(kept.bytes).unwrap().parse().unwrap()
-        })
+        kept.map_or(0, |kept| String::from_utf8(kept.bytes).unwrap().parse().unwrap())
     }
 
     fn say(line: &str) {
@@ -71,9 +67,7 @@ mod kill {
             "open" => 0,
             "commit" => first + 2,
             "export" => {
-                shelf::put(&engine, &exports_directory(&place), 5000)
-                    .await
-                    .unwrap();
+                shelf::put(&engine, &exports_directory(&place), 5000).await.unwrap();
                 0
             }
             _ => u64::MAX,
@@ -110,9 +104,7 @@ mod kill {
 
     /// The highest number in the output that was acknowledged.
     fn acknowledged(lines: impl IntoIterator<Item = String>) -> u64 {
-        let numbers = lines
-            .into_iter()
-            .filter_map(|line| line.strip_prefix("ack ")?.parse().ok());
+        let numbers = lines.into_iter().filter_map(|line| line.strip_prefix("ack ")?.parse().ok());
         numbers.max().unwrap_or(0)
     }
 
@@ -122,15 +114,10 @@ mod kill {
         let engine = SledEngine::open(&options(place)).unwrap_or_else(|error| {
             panic!("{what}: {error}");
         });
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let newest = newest(&engine).await;
-            assert!(
-                (acknowledged..=acknowledged + 1).contains(&newest),
-                "{what}: {newest}"
-            );
+            assert!((acknowledged..=acknowledged + 1).contains(&newest), "{what}: {newest}");
             for letter in ["a", "b"] {
                 let found = all(&engine, &format!("{letter}/")).await;
                 assert_eq!(found.len() as u64, newest, "{what}");
@@ -150,10 +137,7 @@ mod kill {
         let mut all = Entries::new();
         loop {
             let after = all.last().map(|(key, _)| key.clone());
-            let part = engine
-                .scan(prefix.as_bytes(), after.as_deref(), 1000)
-                .await
-                .unwrap();
+            let part = engine.scan(prefix.as_bytes(), after.as_deref(), 1000).await.unwrap();
             if part.is_empty() {
                 return all;
             }
@@ -167,9 +151,7 @@ mod kill {
         let out = BufReader::new(child.stdout.take().unwrap());
         let (lines, seen) = mpsc::sync_channel(100_000);
         let reader = std::thread::spawn(move || {
-            out.lines()
-                .map_while(Result::ok)
-                .for_each(|line| lines.send(line).unwrap());
+            out.lines().map_while(Result::ok).for_each(|line| lines.send(line).unwrap());
         });
         let (mut got, start) = (vec![], Instant::now());
         while let Some(left) = after.checked_sub(start.elapsed()) {
@@ -197,11 +179,7 @@ mod kill {
             // Up to an eighth of a second: from the start of the process into the writes.
             let after = Duration::from_micros(u64::from(u16::from_be_bytes(random)) * 2);
             let got = written_until_killed(place.path(), after);
-            newest = check(
-                place.path(),
-                acknowledged(got).max(newest),
-                &format!("kill {turn}"),
-            );
+            newest = check(place.path(), acknowledged(got).max(newest), &format!("kill {turn}"));
         }
         assert!(newest > u64::from(kills), "the children wrote");
     }
@@ -258,11 +236,7 @@ mod kill {
 
     /// Kills a child in `mode` at each changing system call in turn, and gives how often
     /// each was killed. `check` looks at the place with what the child acknowledged.
-    fn kill_at_each(
-        mode: &str,
-        start: Option<&Path>,
-        check: &dyn Fn(&Path, u64, &str),
-    ) -> BTreeMap<&'static str, u32> {
+    fn kill_at_each(mode: &str, start: Option<&Path>, check: &dyn Fn(&Path, u64, &str)) -> BTreeMap<&'static str, u32> {
         let mut kills = BTreeMap::new();
         for call in CHANGING {
             for nth in 1..200 {
@@ -276,11 +250,7 @@ mod kill {
                 let output = command(mode, place.path(), &strace).output().unwrap();
                 let lines = String::from_utf8_lossy(&output.stdout);
                 let what = format!("{mode}, killed at {call} number {nth}");
-                check(
-                    place.path(),
-                    acknowledged(lines.lines().map(str::to_owned)),
-                    &what,
-                );
+                check(place.path(), acknowledged(lines.lines().map(str::to_owned)), &what);
                 if !was_killed(output.status) {
                     assert!(output.status.success(), "{what}: {lines}");
                     break;
@@ -293,9 +263,7 @@ mod kill {
 
     /// Says so and gives false where processes may not be traced.
     fn tracing_works() -> bool {
-        let traced = Command::new("strace")
-            .args(["-o", "/dev/null", "true"])
-            .status();
+        let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
         let works = traced.is_ok_and(|status| status.success());
         if !works {
             eprintln!("SKIPPED: strace is missing or ptrace is not permitted here");
@@ -346,13 +314,9 @@ mod kill {
         let store = tempfile::tempdir().unwrap();
         let newest = killed_store(store.path());
         let engine = SledEngine::open(&options(store.path())).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let exports = exports_directory(store.path());
-        runtime
-            .block_on(shelf::put(&engine, &exports, 1000))
-            .unwrap();
+        runtime.block_on(shelf::put(&engine, &exports, 1000)).unwrap();
         drop(engine);
         let later = check(store.path(), newest, "export");
         kill_at_each("export", Some(store.path()), &|place, _, what| {

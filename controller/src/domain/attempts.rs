@@ -268,9 +268,7 @@ mod tests {
     fn one_address_cannot_try_many_accounts() {
         let mut limiter = limiter();
         let tries = (0..1000).map(|n| login(&format!("user{n}")));
-        let passed = tries
-            .filter(|login| matches!(limiter.begin(login, address(1), 0), Attempt::Go { .. }))
-            .count();
+        let passed = tries.filter(|login| matches!(limiter.begin(login, address(1), 0), Attempt::Go { .. })).count();
         assert_eq!(passed, 30);
         // The next door neighbour in the same IPv6 network is the same one.
         let v6 = |text: &str| text.parse::<IpAddr>().unwrap();

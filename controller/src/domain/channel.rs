@@ -16,8 +16,8 @@ use super::tariff::TAGS_MAX;
 
 /// Most sites a channel may have sources at.
 pub const SITES_MAX: usize = 4;
-/// Most sources at one site.
-pub const SOURCES_MAX: usize = 4;
+/// Most sources of a channel, all sites together, so that it fits a record of the store.
+pub const SOURCES_MAX: usize = 6;
 /// Most bytes of a source's address.
 pub const URL_BYTES_MAX: usize = 200;
 /// Schemes a source's address may have.
@@ -25,8 +25,24 @@ pub const SCHEMES: [&str; 5] = ["file", "udp", "rtp", "http", "https"];
 
 /// First parts of paths that node and controller answer themselves.
 const FIRST_PARTS: [&str; 18] = [
-    "api", "c", "cas", "debug", "favicon.ico", "get.php", "healthz", "k", "metrics", "play", "player_api.php", "portal",
-    "portal.php", "slate", "stalker_portal", "streamer", "wall", "xmltv",
+    "api",
+    "c",
+    "cas",
+    "debug",
+    "favicon.ico",
+    "get.php",
+    "healthz",
+    "k",
+    "metrics",
+    "play",
+    "player_api.php",
+    "portal",
+    "portal.php",
+    "slate",
+    "stalker_portal",
+    "streamer",
+    "wall",
+    "xmltv",
 ];
 /// Parts that mean something after a name.
 const PARTS: [&str; 4] = ["archive", "mpegts", "recording_status.json", "preview.h264"];
@@ -95,6 +111,7 @@ impl Channel {
             let fix = format!("use a multiple of segment_ms, {}", self.segment_ms);
             return Err(Refusal::new("period_ms", format!("is {}", self.period_ms), fix));
         }
+        at_most("sources", self.sources.values().map(Vec::len).sum(), SOURCES_MAX)?;
         self.sources.values().try_for_each(|sources| check_sources(sources))
     }
 
@@ -106,7 +123,6 @@ impl Channel {
 }
 
 fn check_sources(sources: &[Source]) -> Result<(), Refusal> {
-    at_most("sources", sources.len(), SOURCES_MAX)?;
     let mut ids = BTreeSet::new();
     for source in sources {
         if !ids.insert(&source.id) {
@@ -215,7 +231,7 @@ mod tests {
             );
         };
         with(&|s| s.push(s[0].clone()), "sources.id has satellite twice at one site; give each source its own id");
-        with(&|s| s.resize(5, s[0].clone()), "sources has 5 entries; use 4 at most");
+        with(&|s| s.resize(7, s[0].clone()), "sources has 7 entries; use 6 at most");
         with(
             &|s| s[0].url = "ftp://x".to_owned(),
             "sources.url has no scheme that is known here; begin with one of file, udp, rtp, http, https",

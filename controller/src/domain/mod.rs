@@ -18,7 +18,7 @@ pub mod tariff;
 pub use attempts::{Attempt, AttemptLimiter, AttemptLimits};
 pub use channel::{Channel, Source};
 pub use device::{Device, DeviceKind};
-pub use name::{AudienceName, DeviceId, Login, Tag, TariffId};
+pub use name::{AudienceName, DeviceId, Login, PolicyName, SettingName, Tag, TariffId};
 pub use node::{Fingerprint, NodeRecord};
 pub use operator::{Operator, Role};
 pub use password::{PasswordHash, Verdict};

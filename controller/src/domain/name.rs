@@ -90,6 +90,14 @@ name!(
     /// identifier, never a secret.
     DeviceId, "device", 64, "._-:", |text| text.to_ascii_lowercase()
 );
+name!(
+    /// A setting of the controller.
+    SettingName, "setting", 64, "._-", |text| text
+);
+name!(
+    /// A policy: failover, rollout or another, by the name it is referred to.
+    PolicyName, "policy", 64, "._-", |text| text
+);
 
 #[cfg(test)]
 mod tests {

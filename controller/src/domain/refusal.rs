@@ -30,7 +30,11 @@ pub(crate) fn in_range(field: &'static str, value: u64, range: std::ops::RangeIn
 }
 
 /// Refuses text of another length than `range` characters, or with control characters.
-pub(crate) fn plain_text(field: &'static str, text: &str, range: std::ops::RangeInclusive<usize>) -> Result<(), Refusal> {
+pub(crate) fn plain_text(
+    field: &'static str,
+    text: &str,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<(), Refusal> {
     let have = text.chars().count();
     if !range.contains(&have) {
         let fix = format!("use {} to {}", range.start(), range.end());
@@ -63,6 +67,8 @@ pub(crate) fn address(field: &'static str, url: &str, schemes: &[&str], bytes_ma
     match rest {
         Some(rest) if !rest.trim_matches('/').is_empty() => Ok(()),
         Some(_) => Err(Refusal::new(field, "ends after its scheme", "add a host or a path")),
-        None => Err(Refusal::new(field, "has no scheme that is known here", format!("begin with one of {schemes_text}"))),
+        None => {
+            Err(Refusal::new(field, "has no scheme that is known here", format!("begin with one of {schemes_text}")))
+        }
     }
 }
