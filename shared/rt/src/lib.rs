@@ -1,1 +1,3 @@
 //! Clock, supervisor, shutdown, tracing, configuration, HTTP accept loop.
+
+pub mod link;

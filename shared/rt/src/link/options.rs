@@ -1,0 +1,286 @@
+//! How a link reaches its broker: address, identity, subscriptions, announcement.
+//!
+//! Everything is checked here, before a task starts; nothing connects.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use super::uplink::Publish;
+
+/// Why a link cannot be made or a message not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The broker's address is not one.
+    #[error("broker address {url:?}: {reason}; write mqtt://HOST:PORT or mqtts://HOST:PORT")]
+    Address {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The TLS material cannot be used.
+    #[error("TLS of the broker link: {what} cannot be used")]
+    Tls {
+        /// Which part.
+        what: &'static str,
+        /// What rustls said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// `mqtts://` without an authority, or authority with `mqtt://`.
+    #[error("broker address {url}: {reason}")]
+    TlsMismatch {
+        /// The address.
+        url: String,
+        /// What to do.
+        reason: &'static str,
+    },
+    /// The client id is empty or too long.
+    #[error("MQTT client id {id:?} must have 1 to 120 bytes")]
+    ClientId {
+        /// As given.
+        id: String,
+    },
+    /// The message is over [`super::PAYLOAD_BYTES_MAX`].
+    #[error("message of {bytes} bytes for {topic}, the limit is {}", super::PAYLOAD_BYTES_MAX)]
+    TooLarge {
+        /// Its topic.
+        topic: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// Too many retained topics.
+    #[error("no room for the retained topic {topic}: this link holds 4096 already")]
+    TooManyTopics {
+        /// The topic that was refused.
+        topic: String,
+    },
+    /// The queue is full: the broker is away or slow.
+    #[error("the link's queue is full")]
+    Full,
+    /// The carrier has ended: the program is stopping.
+    #[error("the link is closed")]
+    Closed,
+}
+
+/// A broker's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// `mqtts`: over TLS.
+    pub tls: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port; 1883, or 8883 over TLS, when none was given.
+    pub port: u16,
+}
+
+impl FromStr for BrokerUrl {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let refused = |reason| LinkError::Address { url: text.chars().take(200).collect(), reason };
+        let (tls, rest) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (false, rest),
+            Some(("mqtts", rest)) => (true, rest),
+            _ => return Err(refused("the scheme is neither mqtt nor mqtts")),
+        };
+        if rest.contains('@') {
+            // Not shown: it may hold a password.
+            let url = "(hidden)".to_owned();
+            return Err(LinkError::Address {
+                url,
+                reason: "no user or password in an address: nodes have certificates",
+            });
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(bracketed) => bracketed.split_once(']').ok_or_else(|| refused("a bracket is not closed"))?,
+            None => authority.find(':').map_or((authority, ""), |at| authority.split_at(at)),
+        };
+        if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
+            return Err(refused("the host is empty or has a path"));
+        }
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => {
+                if tls {
+                    8_883
+                } else {
+                    1_883
+                }
+            }
+            Some(digits) => {
+                digits.parse().ok().filter(|port| *port > 0).ok_or_else(|| refused("the port is not 1 to 65535"))?
+            }
+            None => return Err(refused("something follows the host that is no port")),
+        };
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// TLS towards the broker: whom to trust, and who we are.
+#[derive(Clone)]
+pub struct LinkTls(pub(crate) Arc<ClientConfig>);
+
+impl fmt::Debug for LinkTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkTls")
+    }
+}
+
+impl LinkTls {
+    /// Trusts the authorities of a PEM file and shows the client certificate of `identity` (certificate
+    /// chain and private key, PEM), when there is one. TLS 1.2 and 1.3, by ring.
+    ///
+    /// # Errors
+    /// [`LinkError::Tls`] naming the part that cannot be used.
+    pub fn new(authority_pem: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<Self, LinkError> {
+        let mut roots = RootCertStore::empty();
+        let mut authorities = 0;
+        for certificate in CertificateDer::pem_slice_iter(authority_pem) {
+            let certificate = certificate.map_err(unusable("the authority"))?;
+            roots.add(certificate).map_err(unusable("the authority"))?;
+            authorities += 1;
+        }
+        if authorities == 0 {
+            return Err(unusable("the authority")("no certificate in it"));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable("the protocol versions"))?
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+                let chain = chain.map_err(unusable("the certificate"))?;
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(unusable("the private key"))?;
+                builder.with_client_auth_cert(chain, key).map_err(unusable("the certificate with its key"))?
+            }
+        };
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+fn unusable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl Fn(E) -> LinkError {
+    move |source| LinkError::Tls { what, source: source.into() }
+}
+
+/// One subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Topic filter.
+    pub filter: String,
+    /// The topics hold retained state: asked for anew at every connect, QoS 0. rumqttd sends retained
+    /// messages to new subscriptions only, and at QoS 1 no more than 100 of them. Otherwise the topics
+    /// carry messages: QoS 1, kept by the broker while we are away.
+    pub state: bool,
+}
+
+/// What a connection says of itself, made anew for each attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// Published by the broker when the connection dies without a word.
+    pub will: Publish,
+    /// Published first on the new connection.
+    pub greeting: Option<Publish>,
+}
+
+/// Makes the announcement of a connection attempt.
+///
+/// Called before each connect. A node's takes the greeting's sequence number *before* the will's, so that
+/// of a retained birth and a retained will the one with the higher number is the truth.
+pub type Announce = Box<dyn FnMut() -> Announcement + Send>;
+
+/// All of it.
+pub struct LinkOptions {
+    /// Where the broker is.
+    pub url: BrokerUrl,
+    /// Stable id of this client, 1 to 120 bytes: the broker keeps our session under it.
+    pub client_id: String,
+    /// TLS, for `mqtts`.
+    pub tls: Option<LinkTls>,
+    /// What to receive.
+    pub subscriptions: Vec<Subscription>,
+    /// Last will and greeting.
+    pub announce: Option<Announce>,
+}
+
+impl fmt::Debug for LinkOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkOptions")
+            .field("url", &self.url)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LinkOptions {
+    pub(crate) fn check(&self) -> Result<(), LinkError> {
+        if self.client_id.is_empty() || self.client_id.len() > 120 {
+            return Err(LinkError::ClientId { id: self.client_id.chars().take(200).collect() });
+        }
+        let mismatch = |reason| Err(LinkError::TlsMismatch { url: self.url.to_string(), reason });
+        match (self.url.tls, self.tls.is_some()) {
+            (true, false) => mismatch("mqtts needs the fleet's authority; enrol first"),
+            (false, true) => mismatch("certificates are configured but the address is not mqtts"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, want: &str) {
+        let got = text.parse::<BrokerUrl>().map_or_else(|error| error.to_string(), |url| url.to_string());
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn addresses() {
+        check("mqtt://127.0.0.1", "mqtt://127.0.0.1:1883");
+        check("mqtts://broker.example/", "mqtts://broker.example:8883");
+        check("mqtt://[::1]:1884", "mqtt://[::1]:1884");
+        let hint = "write mqtt://HOST:PORT or mqtts://HOST:PORT";
+        check("tcp://a", &format!("broker address \"tcp://a\": the scheme is neither mqtt nor mqtts; {hint}"));
+        check("mqtt://a:0", &format!("broker address \"mqtt://a:0\": the port is not 1 to 65535; {hint}"));
+        check("mqtt://a/b", &format!("broker address \"mqtt://a/b\": the host is empty or has a path; {hint}"));
+        check("mqtt://[::1", &format!("broker address \"mqtt://[::1\": a bracket is not closed; {hint}"));
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        let error = "mqtt://user:secret@host".parse::<BrokerUrl>().unwrap_err().to_string();
+        assert!(error.contains("certificates") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn tls_and_scheme_must_agree() {
+        let url: BrokerUrl = "mqtts://a".parse().unwrap();
+        let options = LinkOptions { url, client_id: "n".to_owned(), tls: None, subscriptions: vec![], announce: None };
+        let error = options.check().unwrap_err().to_string();
+        assert_eq!(error, "broker address mqtts://a:8883: mqtts needs the fleet's authority; enrol first");
+    }
+
+    #[test]
+    fn unusable_material_names_the_part() {
+        let error = LinkTls::new(b"nothing", None).unwrap_err();
+        assert_eq!(error.to_string(), "TLS of the broker link: the authority cannot be used");
+    }
+}
