@@ -13,10 +13,13 @@ use std::{
 };
 
 use headend_rt::link::{
-    Announcement, Connection, Courier, Delivery, Incoming, Link, LinkOptions, LinkTls, MqttTask, OutboxLimits, Publish,
+    Announcement, Connection, Courier, Delivery, Incoming, Link, LinkOptions, MqttTask, OutboxLimits, Publish,
     Subscription, mqtt,
 };
-use tokio_util::sync::CancellationToken;
+use headend_rt::{
+    CancellationToken,
+    tls::{Identity, client_config},
+};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -270,20 +273,27 @@ async fn mutual_tls_to_the_broker() {
     let issuer = rcgen::Issuer::new(params, key);
     let (server, client) = (certificate("localhost", &issuer), certificate("car-1", &issuer));
     let files = tempfile::tempdir().unwrap();
-    for (name, text) in [("ca.pem", &authority_pem), ("cert.pem", &server.0), ("key.pem", &server.1)] {
-        std::fs::write(files.path().join(name), text).unwrap();
+    for (name, text) in [
+        ("ca.pem", &authority_pem),
+        ("cert.pem", &server.0),
+        ("key.pem", &server.1),
+        ("client.pem", &client.0),
+        ("client.key", &client.1),
+    ] {
+        headend_rt::atomic_file::write(&files.path().join(name), text.as_bytes(), 0o600).unwrap();
     }
     let path = files.path().display();
     let broker = Mosquitto::start(&format!(
         "cafile {path}/ca.pem\ncertfile {path}/cert.pem\nkeyfile {path}/key.pem\nrequire_certificate true\nuser root\n"
     ));
+    let ours = Identity { cert: files.path().join("client.pem"), key: files.path().join("client.key") };
     let secured = |identity| {
         let mut options = options(broker.port, &[("s/#", true)]);
         options.url = format!("mqtts://localhost:{}", broker.port).parse().unwrap();
-        options.tls = Some(LinkTls::new(authority_pem.as_bytes(), identity).unwrap());
+        options.tls = Some(client_config(&files.path().join("ca.pem"), identity).unwrap());
         start(mqtt(options).unwrap())
     };
-    let (link, mut incoming, _a) = secured(Some((client.0.as_bytes(), client.1.as_bytes())));
+    let (link, mut incoming, _a) = secured(Some(&ours));
     link.set("s/one", "1".into()).unwrap();
     arrives(&mut incoming, "s/one", b"1").await;
     let (stranger, _, _b) = secured(None);

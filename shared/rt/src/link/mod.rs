@@ -22,6 +22,6 @@ mod uplink;
 pub use backoff::Backoff;
 pub use courier::{Courier, CourierError, CourierFigures, CourierTask};
 pub use mqtt::{MqttTask, mqtt};
-pub use options::{Announce, Announcement, BrokerUrl, LinkError, LinkOptions, LinkTls, Subscription};
+pub use options::{Announce, Announcement, BrokerUrl, LinkError, LinkOptions, Subscription};
 pub use outbox::{Outbox, OutboxError, OutboxLimits, Recovery};
 pub use uplink::{Connection, Delivery, FarEnd, Incoming, Link, LinkFigures, PAYLOAD_BYTES_MAX, Publish};

@@ -134,7 +134,7 @@ impl MqttTask {
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(false).set_inflight(INFLIGHT_MAX);
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
         if let Some(tls) = &self.options.tls {
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.0.clone())));
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(std::sync::Arc::clone(tls))));
         }
         if let Some(Announcement { will, .. }) = announcement {
             options.set_last_will(LastWill::new(&will.topic, will.payload.clone(), quality(will.once), will.retained));

@@ -4,10 +4,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use rustls::ClientConfig;
 
 use super::uplink::Publish;
 
@@ -21,15 +18,6 @@ pub enum LinkError {
         url: String,
         /// What is wrong with it.
         reason: &'static str,
-    },
-    /// The TLS material cannot be used.
-    #[error("TLS of the broker link: {what} cannot be used")]
-    Tls {
-        /// Which part.
-        what: &'static str,
-        /// What rustls said.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// `mqtts://` without an authority, or authority with `mqtt://`.
     #[error("broker address {url}: {reason}")]
@@ -131,55 +119,6 @@ impl fmt::Display for BrokerUrl {
     }
 }
 
-/// TLS towards the broker: whom to trust, and who we are.
-#[derive(Clone)]
-pub struct LinkTls(pub(crate) Arc<ClientConfig>);
-
-impl fmt::Debug for LinkTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LinkTls")
-    }
-}
-
-impl LinkTls {
-    /// Trusts the authorities of a PEM file and shows the client certificate of `identity` (certificate
-    /// chain and private key, PEM), when there is one. TLS 1.2 and 1.3, by ring.
-    ///
-    /// # Errors
-    /// [`LinkError::Tls`] naming the part that cannot be used.
-    pub fn new(authority_pem: &[u8], identity: Option<(&[u8], &[u8])>) -> Result<Self, LinkError> {
-        let mut roots = RootCertStore::empty();
-        let mut authorities = 0;
-        for certificate in CertificateDer::pem_slice_iter(authority_pem) {
-            let certificate = certificate.map_err(unusable("the authority"))?;
-            roots.add(certificate).map_err(unusable("the authority"))?;
-            authorities += 1;
-        }
-        if authorities == 0 {
-            return Err(unusable("the authority")("no certificate in it"));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(unusable("the protocol versions"))?
-            .with_root_certificates(roots);
-        let config = match identity {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-                let chain = chain.map_err(unusable("the certificate"))?;
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(unusable("the private key"))?;
-                builder.with_client_auth_cert(chain, key).map_err(unusable("the certificate with its key"))?
-            }
-        };
-        Ok(Self(Arc::new(config)))
-    }
-}
-
-fn unusable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl Fn(E) -> LinkError {
-    move |source| LinkError::Tls { what, source: source.into() }
-}
-
 /// One subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
@@ -212,8 +151,8 @@ pub struct LinkOptions {
     pub url: BrokerUrl,
     /// Stable id of this client, 1 to 120 bytes: the broker keeps our session under it.
     pub client_id: String,
-    /// TLS, for `mqtts`.
-    pub tls: Option<LinkTls>,
+    /// TLS, for `mqtts`: made by [`crate::tls::client_config`].
+    pub tls: Option<Arc<ClientConfig>>,
     /// What to receive.
     pub subscriptions: Vec<Subscription>,
     /// Last will and greeting.
@@ -276,11 +215,5 @@ mod tests {
         let options = LinkOptions { url, client_id: "n".to_owned(), tls: None, subscriptions: vec![], announce: None };
         let error = options.check().unwrap_err().to_string();
         assert_eq!(error, "broker address mqtts://a:8883: mqtts needs the fleet's authority; enrol first");
-    }
-
-    #[test]
-    fn unusable_material_names_the_part() {
-        let error = LinkTls::new(b"nothing", None).unwrap_err();
-        assert_eq!(error.to_string(), "TLS of the broker link: the authority cannot be used");
     }
 }

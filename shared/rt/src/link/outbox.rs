@@ -19,6 +19,7 @@ use std::{
 use bytes::Bytes;
 
 use super::journal::{self, HEADER_BYTES, RECORD_PAYLOAD_MAX};
+use crate::atomic_file::{self, FileError};
 
 /// How many ids one write of the reservation covers.
 const ID_BLOCK: u64 = 1_024;
@@ -55,6 +56,9 @@ pub enum OutboxError {
         #[source]
         source: io::Error,
     },
+    /// The reservation of ids cannot be written.
+    #[error("outbox: cannot reserve event ids")]
+    Ids(#[source] FileError),
     /// The event does not fit a message.
     #[error("outbox: event of {bytes} bytes, the limit is {RECORD_PAYLOAD_MAX}")]
     TooLarge {
@@ -280,18 +284,10 @@ fn read_reservation(folder: &Path) -> Option<u64> {
     (crc == crc32c::crc32c(id).to_le_bytes()).then(|| u64::from_le_bytes(*id))
 }
 
-/// Writes, syncs and renames, so that the file is the old one or the new one.
 fn write_reservation(folder: &Path, id: u64) -> Result<(), OutboxError> {
-    let (path, fresh) = (folder.join(IDS_FILE), folder.join("ids.new"));
-    let id = id.to_le_bytes();
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&fresh)?;
-        file.write_all(&[id.as_slice(), &crc32c::crc32c(&id).to_le_bytes()].concat())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)
-    };
-    write().map_err(failed("write", &path))?;
-    sync_folder(folder)
+    let (path, id) = (folder.join(IDS_FILE), id.to_le_bytes());
+    let bytes = [id.as_slice(), &crc32c::crc32c(&id).to_le_bytes()].concat();
+    atomic_file::write(&path, &bytes, 0o600).map_err(OutboxError::Ids)
 }
 
 #[cfg(test)]
