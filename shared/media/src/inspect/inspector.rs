@@ -268,3 +268,67 @@ fn kind_of(streams: &[ReportStream]) -> Option<ServiceKind> {
         (false, false) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PCRs as (milliseconds, packet number, discontinuity announced).
+    fn check(pcrs: &[(u64, u64, bool)], want: Option<u64>) {
+        let mut clock = Clock::default();
+        for (millis, number, discontinuity) in pcrs {
+            clock.note(
+                millis * PCR_HERTZ / 1000 % PCR_MODULUS,
+                *number,
+                *discontinuity,
+            );
+        }
+        assert_eq!(clock.bitrate(), want, "{pcrs:?}");
+    }
+
+    #[test]
+    fn bitrate_by_pcr() {
+        // A hundred packets in 100 ms are 1,504,000 bit/s.
+        let steady = Some(1_504_000);
+        check(&[], None);
+        check(&[(0, 0, false)], None);
+        check(&[(0, 0, false), (0, 9, false)], None);
+        check(
+            &[(0, 0, false), (100, 100, false), (200, 200, false)],
+            steady,
+        );
+        // Jumps onward, back and announced are left out; a wrap is none.
+        check(
+            &[
+                (0, 0, false),
+                (100, 100, false),
+                (5000, 101, false),
+                (5100, 201, false),
+            ],
+            steady,
+        );
+        check(
+            &[
+                (900, 0, false),
+                (1000, 100, false),
+                (10, 101, false),
+                (110, 201, false),
+            ],
+            steady,
+        );
+        check(
+            &[
+                (0, 0, false),
+                (100, 100, false),
+                (150, 900, true),
+                (250, 1000, false),
+            ],
+            steady,
+        );
+        let wrap = PCR_MODULUS * 1000 / PCR_HERTZ;
+        check(
+            &[(wrap - 49, 0, false), (wrap + 51, 100, false)],
+            Some(1_504_000),
+        );
+    }
+}

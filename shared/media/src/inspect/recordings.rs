@@ -166,6 +166,33 @@ fn streams_without_packets_or_clock() {
 }
 
 #[test]
+fn scrambled_and_marked_packets() {
+    let mut bytes = FRANCE2.to_vec();
+    let mut marked = 0;
+    for packet in bytes.chunks_mut(PACKET_BYTES) {
+        match u16::from_be_bytes([packet[1] & 0x1F, packet[2]]) {
+            0x78 => packet[3] |= 0x80,
+            0x8C => {
+                packet[1] |= 0x80;
+                marked += 1;
+            }
+            _ => {}
+        }
+    }
+    let report = inspect([&bytes[..]]);
+    let service = &report.services[0];
+    let scrambled: Vec<_> = service
+        .streams
+        .iter()
+        .map(|stream| stream.scrambled)
+        .collect();
+    assert_eq!(scrambled, [true, false, false, false, false, false]);
+    assert!(service.scrambled && report.cc_errors == 0);
+    // What is marked as damaged belongs to no PID.
+    assert_eq!((report.tei, service.streams[4].packets), (marked, 0));
+}
+
+#[test]
 fn cut_anywhere() {
     for offset in [1, 47, 187, 1000] {
         check(|bytes| bytes[offset..bytes.len() - offset].to_vec());
