@@ -62,6 +62,10 @@ mod kill {
         }
         let engine = SledEngine::open(&options(&place)).unwrap();
         say("opened");
+        if mode == "panic" {
+            let answer = engine.export(Box::new(Panics), 0).await;
+            panic!("the process went on: {answer:?}");
+        }
         let first = newest(&engine).await + 1;
         let last = match mode.as_str() {
             "open" => 0,
@@ -76,6 +80,30 @@ mod kill {
             engine.commit(batch(n)).await.unwrap();
             say(&format!("ack {n}"));
         }
+    }
+
+    /// Stands for anything that panics on the store thread.
+    struct Panics;
+
+    impl Write for Panics {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            panic!("page 17 is not what it was");
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_inside_the_engine_ends_the_process_and_says_the_way_out() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let output = command("panic", place.path(), &[]).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.signal(), Some(6), "{}", output.status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = "store engine failed (panic: page 17 is not what it was); ending the process";
+        assert!(said.contains(expected) && said.contains("restore the store"), "{said}");
+        check(place.path(), 0, "panic");
     }
 
     fn newest_export(place: &Path) -> PathBuf {
@@ -277,7 +305,6 @@ mod kill {
             let kills = kill_at_each("open", None, &|place, _, what| {
                 check(place, 0, what);
             });
-            println!("{kills:?}");
             assert!(kills["rename"] > 1 && kills["fsync"] > 5, "{kills:?}");
         }
     }
@@ -290,7 +317,6 @@ mod kill {
             let kills = kill_at_each("open", Some(store.path()), &|place, _, what| {
                 check(place, newest, what);
             });
-            println!("{kills:?}");
             assert!(kills["rename"] > 0 && kills["fsync"] > 0, "{kills:?}");
         }
     }
@@ -301,7 +327,6 @@ mod kill {
             let kills = kill_at_each("commit", None, &|place, acknowledged, what| {
                 check(place, acknowledged, what);
             });
-            println!("{kills:?}");
             assert!(kills["fdatasync"] > 1 && kills["fsync"] > 5, "{kills:?}");
         }
     }
@@ -326,7 +351,6 @@ mod kill {
         let kills = kill_at_each("restore", Some(store.path()), &|place, _, what| {
             check(place, newest, what);
         });
-        println!("{kills:?}");
         assert!(kills["renameat2"] == 1 && kills["fsync"] > 5, "{kills:?}");
     }
 }

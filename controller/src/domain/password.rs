@@ -1,7 +1,7 @@
 //! Passwords, as argon2id hashes in PHC form, never as themselves.
 //!
-//! The parameters are the second choice of RFC 9106's successor advice (OWASP): 19 MiB,
-//! two passes, one lane. A check takes about 20 ms of one core and those 19 MiB, so the
+//! argon2id is RFC 9106; the parameters are the least that OWASP's password storage sheet
+//! gives for it: 19 MiB, two passes, one lane. A check takes about 20 ms of one core, so the
 //! caller runs it on a bounded pool. A login that does not exist costs the same as a wrong
 //! password: the check is made against a decoy. argon2 compares in constant time.
 
