@@ -2,6 +2,7 @@
 
 pub mod continuity;
 pub mod crc;
+pub mod crypt;
 pub mod descriptor;
 pub mod es;
 pub mod guide;
@@ -9,6 +10,7 @@ pub mod inspect;
 pub mod package;
 pub mod packet;
 pub mod pes;
+pub mod playlist;
 pub mod resync;
 pub mod section;
 pub mod service;

@@ -145,6 +145,29 @@ pub(crate) fn ratio(numerator: u64, denominator: u64) -> Option<(u32, u32)> {
     Some((u32::try_from(numerator / a).ok()?, u32::try_from(denominator / a).ok()?))
 }
 
+/// Writes bit fields, so that the tests of this room read like the syntax tables.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Bits(Vec<bool>);
+
+#[cfg(test)]
+impl Bits {
+    pub(crate) fn u(mut self, count: u32, value: u32) -> Self {
+        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+        self
+    }
+
+    pub(crate) fn ue(self, value: u32) -> Self {
+        let bits = (value + 1).ilog2();
+        self.u(bits, 0).u(bits + 1, value + 1)
+    }
+
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        let byte = |bits: &[bool]| bits.iter().fold(0, |all, bit| all << 1 | u8::from(*bit)) << (8 - bits.len());
+        self.0.chunks(8).map(byte).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +198,17 @@ mod tests {
     fn emulation_prevention_goes() {
         assert_eq!(without_emulation(&[1, 0, 0, 3, 1, 0, 0, 3, 0, 0, 3]), [1, 0, 0, 1, 0, 0, 0, 0]);
         assert_eq!(without_emulation(&[0, 3, 0, 3]), [0, 3, 0, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn golomb_codes_written_are_read_back(values in prop::collection::vec(0..u32::MAX - 1, 0..20)) {
+            let written = values.iter().fold(Bits::default(), |bits, value| bits.ue(*value)).bytes();
+            let mut reader = BitReader::new(&written);
+            for value in values {
+                assert_eq!(reader.ue(), Ok(value));
+            }
+        }
     }
 
     #[test]

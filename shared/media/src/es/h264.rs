@@ -245,3 +245,86 @@ pub(crate) fn skip_picture_description(reader: &mut BitReader<'_>) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::Bits;
+    use super::*;
+    use proptest::prelude::{any, prop, proptest};
+
+    fn check(sps: Bits, want: &str) {
+        let got = match parse_sps(&sps.bytes()) {
+            Ok(p) => format!("{}x{} {:?} {} {}", p.width, p.height, p.frame_rate, p.interlaced, p.codecs),
+            Err(defect) => defect.to_string(),
+        };
+        assert_eq!(got, want);
+    }
+
+    /// A Main profile set up to the size; order count type 2.
+    fn main_profile() -> Bits {
+        Bits::default().u(8, 0x67).u(24, 0x4D_40_1E).ue(0).ue(0).ue(2).ue(1).u(1, 0)
+    }
+
+    #[test]
+    fn sizes_and_rates() {
+        // 1920x1080 in fields: 68 map units of two rows, four lines cut away twice in pairs of fields.
+        let fields = main_profile().ue(119).ue(33).u(1, 0).u(2, 1).u(1, 1).ue(0).ue(0).ue(0).ue(2);
+        check(fields.u(1, 0), "1920x1080 None true avc1.4D401E");
+        let frames = main_profile().ue(44).ue(35).u(1, 1).u(1, 0).u(1, 0);
+        let timed = frames.u(1, 1).u(1, 1).u(8, 255).u(32, 0).u(3, 0).u(1, 1).u(32, 1_001).u(32, 60_000);
+        check(timed, "720x576 Some((30000, 1001)) false avc1.4D401E");
+    }
+
+    #[test]
+    fn defects() {
+        check(Bits::default().u(8, 0x67).u(16, 0x4D40), "header cut short");
+        check(main_profile().ue(5_000), "pic_width_in_mbs_minus1 out of range");
+        check(main_profile().ue(0).ue(0).u(2, 0b11).u(1, 1).ue(9).ue(0).ue(0).ue(0), "frame_crop_offset out of range");
+    }
+
+    fn enter(units: &[&[u8]]) -> Option<Entry> {
+        let mut progress = Progress::default();
+        units.iter().find_map(|unit| progress.unit(unit))
+    }
+
+    #[test]
+    fn entries() {
+        let sps = &main_profile().ue(44).ue(35).u(1, 1).u(3, 0).u(1, 0).bytes()[..];
+        let (pps, aud): (&[u8], &[u8]) = (&[0x68, 0xCE], &[0x09, 0x10]);
+        // first_mb 0, then slice_type 7 (I) or 5 (P).
+        let (intra, predicted): (&[u8], &[u8]) = (&[0x41, 0b1000_1000, 0], &[0x41, 0b1001_1000, 0]);
+        let (now, later, other): (&[u8], &[u8], &[u8]) =
+            (&[6, 6, 1, 0xC4], &[6, 6, 1, 0x2C], &[6, 4, 1, 0, 6, 1, 0xC4]);
+        for (units, want) in [
+            (vec![aud, sps, pps, &[0x65, 0x88][..]], Some(Entry::Independent)),
+            (vec![aud, &[0x65, 0x88]], Some(Entry::None)),
+            (vec![sps, pps, intra], Some(Entry::Open)),
+            (vec![sps, intra], Some(Entry::None)),
+            (vec![pps, intra], Some(Entry::None)),
+            (vec![sps, pps, predicted], Some(Entry::None)),
+            (vec![sps, pps, now, predicted], Some(Entry::Open)),
+            (vec![sps, pps, other, predicted], Some(Entry::Open)),
+            (vec![sps, pps, later, intra], Some(Entry::None)),
+            (vec![now, predicted], Some(Entry::None)),
+            (vec![&[0x67, 0x4D], pps, intra], Some(Entry::None)),
+            (vec![aud, sps, pps, now], None),
+        ] {
+            assert_eq!(enter(&units), want, "{units:02x?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200), profile in prop::sample::select(vec![66_u8, 77, 100, 244])) {
+            let mut unit = vec![0x67, profile];
+            unit.extend(body);
+            if let Ok(parsed) = parse_sps(&unit) {
+                assert!((1..=SIDE_MAX).contains(&parsed.width) && (1..=SIDE_MAX).contains(&parsed.height));
+            }
+            for header in [0x41, 0x65, 0x06, 0x67] {
+                unit[0] = header;
+                let _ = enter(&[&unit]);
+            }
+        }
+    }
+}

@@ -309,3 +309,83 @@ fn parse_vps_rate(unit: &[u8]) -> Result<Option<(u32, u32)>, Defect> {
     reader.skip(layer_sets as usize * layer_bits)?;
     picture_rate(&mut reader)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::Bits;
+    use super::*;
+    use proptest::prelude::{any, prop, proptest};
+
+    /// A set of a 1280x720 Main 10 service at 50 pictures a second, from the air.
+    const SPS_UNIT: &[u8] = &[
+        0x42, 0x01, 0x01, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0xB0, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x99,
+        0xA0, 0x02, 0x80, 0x80, 0x2D, 0x13, 0x64, 0x09, 0x21, 0xAE, 0x42, 0x13, 0x55, 0x58, 0x43, 0xFF, 0xFF, 0xFF,
+        0xFF, 0xFF, 0xFF, 0xFF, 0xF9, 0x18, 0x82, 0x8D, 0x08, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x91,
+        0x88, 0x28, 0xD0, 0x87, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xF9, 0x6B, 0xC0, 0x5A, 0x72, 0x80, 0x00,
+        0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x19, 0x6F, 0x96, 0x38, 0x6A,
+    ];
+
+    fn enter(units: &[&[u8]]) -> Option<Entry> {
+        let mut progress = Progress::default();
+        units.iter().find_map(|unit| progress.unit(unit))
+    }
+
+    #[test]
+    fn entries() {
+        let (vps, pps): (&[u8], &[u8]) = (&[0x40, 1], &[0x44, 1]);
+        for (kind, want) in [
+            (16, Entry::Independent),
+            (17, Entry::Independent),
+            (19, Entry::Independent),
+            (20, Entry::Independent),
+            (21, Entry::Open),
+            (22, Entry::None),
+            (1, Entry::None),
+        ] {
+            let slice: &[u8] = &[kind << 1, 1];
+            assert_eq!(enter(&[vps, SPS_UNIT, pps, slice]), Some(want), "type {kind}");
+            assert_eq!(enter(&[vps, pps, slice]), Some(Entry::None), "type {kind} without its sets");
+        }
+        assert_eq!(enter(&[vps, SPS_UNIT, pps]), None);
+        assert_eq!(enter(&[vps, &[0x42, 0x09], pps, &[19 << 1, 1]]), Some(Entry::None), "a set of another layer");
+    }
+
+    #[test]
+    fn reference_sets_predicted_from_the_one_before() {
+        // Three sets: 2 + 1 pictures; predicted, keeping 2 of 4 candidates; predicted from those 2, 3 candidates.
+        let first = Bits::default().ue(3).ue(2).ue(1).ue(0).u(1, 1).ue(0).u(1, 1).ue(3).u(1, 0);
+        let second = first.u(1, 1).u(1, 0).ue(4).u(1, 1).u(2, 0b00).u(2, 0b01).u(2, 0b00);
+        let third = second.u(1, 1).u(1, 0).ue(4).u(1, 1).u(1, 1).u(1, 1);
+        let bytes = third.u(32, 0xCAFE_F00D).bytes();
+        let mut reader = BitReader::new(&bytes);
+        skip_reference_sets(&mut reader).unwrap();
+        assert_eq!(reader.bits(32), Ok(0xCAFE_F00D));
+    }
+
+    #[test]
+    fn a_set_cut_short_in_its_tail_still_gives_the_size() {
+        let whole = parse_sps(&without_emulation(SPS_UNIT)).unwrap();
+        assert_eq!((whole.width, whole.height, whole.rate), (1280, 720, Some((50, 1))));
+        let cut = parse_sps(&without_emulation(&SPS_UNIT[..SPS_UNIT.len() / 2])).unwrap();
+        assert_eq!((cut.width, cut.height, cut.rate, cut.codecs), (1280, 720, None, whole.codecs));
+        assert_eq!(parse_sps(&SPS_UNIT[..12]), Err(Defect::CutShort));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            for header in [0x40, 0x42, 0x44] {
+                let _ = enter(&[&[&[header, 1], &body[..]].concat()]);
+            }
+        }
+
+        #[test]
+        fn damaged_sets_stay_in_range(at in 0_usize..SPS_UNIT.len().max(1), flip in any::<u8>()) {
+            let mut unit = SPS_UNIT.to_vec();
+            unit[at] ^= flip;
+            if let Ok(sps) = parse_sps(&without_emulation(&unit)) {
+                assert!((1..=SIDE_MAX).contains(&sps.width) && (1..=SIDE_MAX).contains(&sps.height));
+            }
+        }
+    }
+}

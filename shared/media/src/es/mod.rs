@@ -13,8 +13,10 @@ mod h264;
 mod hevc;
 mod mpa;
 mod mpeg2;
+#[cfg(test)]
+mod recordings;
 mod units;
 
 pub use access_unit::{AccessUnitScan, Verdict, VideoCodec, VideoParameters};
-pub use audio::{AudioCodec, AudioParameters, first_frame, sniff};
+pub use audio::{AudioCodec, AudioParameters, FrameScan, first_frame, sniff};
 pub use bits::Defect;

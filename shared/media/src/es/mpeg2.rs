@@ -163,3 +163,60 @@ fn object_type(extension: Option<&SequenceExtension>) -> u8 {
         (false, _) => 0x61,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop, proptest};
+
+    const SEQUENCE_PAL: [u8; 9] = [SEQUENCE, 0x2D, 0x02, 0x40, 0x33, 0x24, 0x9F, 0x23, 0x80];
+    const MAIN_PROFILE: [u8; 7] = [EXTENSION, 0x14, 0x82, 0x00, 0x01, 0x00, 0x00];
+    const OPEN: [u8; 5] = [GROUP, 0, 8, 0, 0];
+    const CLOSED: [u8; 5] = [GROUP, 0, 8, 0, 0x40];
+    const I: [u8; 3] = [PICTURE, 0x00, 0x0F];
+    const P: [u8; 3] = [PICTURE, 0x00, 0x17];
+
+    fn check(units: &[&[u8]], want: &str) {
+        let mut progress = Progress::default();
+        let entry = units.iter().find_map(|unit| progress.unit(unit));
+        let size = progress.parameters().map(|p| {
+            format!("{}x{} {:?} {} {}", p.width, p.height, p.frame_rate, if p.interlaced { "i" } else { "p" }, p.codecs)
+        });
+        assert_eq!(format!("{entry:?} {size:?}"), want);
+    }
+
+    #[test]
+    fn entries() {
+        let pal = r#"Some("720x576 Some((25, 1)) i mp4v.61")"#;
+        check(&[&SEQUENCE_PAL, &MAIN_PROFILE, &CLOSED, &I], &format!("Some(Independent) {pal}"));
+        check(&[&SEQUENCE_PAL, &MAIN_PROFILE, &OPEN, &I], &format!("Some(Open) {pal}"));
+        check(&[&SEQUENCE_PAL, &MAIN_PROFILE, &I], &format!("Some(Open) {pal}"));
+        check(&[&SEQUENCE_PAL, &MAIN_PROFILE, &CLOSED, &P], &format!("Some(None) {pal}"));
+        check(&[&CLOSED, &I], "Some(None) None");
+        check(&[&[1_u8]], "Some(None) None");
+        check(&[&SEQUENCE_PAL, &CLOSED], r#"None Some("720x576 Some((25, 1)) p mp4v.6A")"#);
+    }
+
+    #[test]
+    fn extension_carries_high_bits_and_rate() {
+        // 4:2:2 profile, progressive, 4096 wider, 8192 higher, rate times 2 over 5.
+        let extension = [EXTENSION, 0x18, 0x5A, 0xC0, 0x01, 0x00, 0x24];
+        let want = r#"None Some("4816x8768 Some((10, 1)) p mp4v.65")"#;
+        check(&[&SEQUENCE_PAL, &extension], want);
+        // A display extension does not take its place.
+        check(&[&SEQUENCE_PAL, &extension, &[EXTENSION, 0x23, 5, 5, 5, 0, 0]], want);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(units in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..10), 0..8)) {
+            let mut progress = Progress::default();
+            for (unit, code) in units.into_iter().zip([SEQUENCE, EXTENSION, GROUP, PICTURE].into_iter().cycle()) {
+                let _ = progress.unit(&[&[code], &unit[..]].concat());
+            }
+            if let Some(parsed) = progress.parameters() {
+                assert!(parsed.width < 1 << 14 && parsed.height < 1 << 14);
+            }
+        }
+    }
+}
