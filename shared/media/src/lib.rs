@@ -1,1 +1,10 @@
 //! Sans-IO transport stream, packaging and playlists.
+
+pub mod crc;
+pub mod descriptor;
+pub mod es;
+pub mod packet;
+pub mod pes;
+pub mod section;
+pub mod table;
+pub mod time;

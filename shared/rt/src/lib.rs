@@ -1,1 +1,21 @@
-//! Clock, supervisor, shutdown, tracing, configuration, HTTP accept loop.
+//! The shell that both programs share: everything that knows tokio, sockets, files and the wall clock.
+//!
+//! The rooms in the order a program meets them: [`trace`] (log lines), [`secret`] (secrets from files), [`clock`]
+//! (what time it is), [`tls`] and [`serve`] (HTTP on our own accept loop), [`atomic_file`] (small durable state),
+//! [`event_ring`] (what happened lately), [`error`] (one line for a person). Nothing here knows television.
+
+pub mod atomic_file;
+pub mod clock;
+pub mod error;
+pub mod event_ring;
+pub mod secret;
+pub mod serve;
+pub mod tls;
+pub mod trace;
+
+pub use clock::{Clock, SimulatedClock, SystemClock};
+pub use error::chain;
+pub use event_ring::EventRing;
+pub use secret::{Secret, SecretFile};
+pub use tokio_util::sync::CancellationToken;
+pub use trace::Repeat;
