@@ -18,7 +18,7 @@ pub use event::{
 };
 pub use service::{ServiceDescriptor, ServiceKind, service};
 pub use stream::{
-    AudioLanguage, Language, NotALanguage, Subtitle, TeletextPage, component_tag, languages,
-    registration, subtitles, teletext,
+    AudioLanguage, Language, NotALanguage, Subtitle, SupplementaryAudio, TeletextPage,
+    component_tag, languages, registration, subtitles, supplementary_audio, teletext,
 };
 pub use walk::{Descriptor, Descriptors, tag};

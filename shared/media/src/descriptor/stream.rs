@@ -1,6 +1,6 @@
-//! Descriptors that say what an elementary stream is: registration, languages, subtitles, teletext, component tag.
+//! Descriptors that say what an elementary stream is: registration, languages, subtitles, teletext, component tag, supplementary audio.
 //!
-//! ISO/IEC 13818-1 §2.6.8 and §2.6.18, ETSI EN 300 468 §6.2.39, §6.2.41, §6.2.43. Codec descriptors with nothing
+//! ISO/IEC 13818-1 §2.6.8 and §2.6.18, ETSI EN 300 468 §6.2.39, §6.2.41, §6.2.43, §6.4.11. Codec descriptors with nothing
 //! but flags inside (AC-3, E-AC-3, AAC, HEVC) are known by their tag and read in [`super::codec`].
 
 use std::fmt;
@@ -76,6 +76,30 @@ pub fn languages(body: &[u8]) -> impl Iterator<Item = AudioLanguage> {
                 audio_type,
             })
         })
+}
+
+/// A supplementary_audio_descriptor (§6.4.11): sound for some viewers besides the main one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupplementaryAudio {
+    /// `mix_type`: a complete sound by itself, not to be mixed with the main one.
+    pub complete: bool,
+    /// `editorial_classification`: 0 main, 1 audio description, 2 clean audio, 3 spoken subtitles.
+    pub classification: u8,
+    /// Its true language, where the ISO_639_language_descriptor says `qad` or the like.
+    pub language: Option<Language>,
+}
+
+/// An extension_descriptor's body as supplementary_audio_descriptor; `None` when it extends something else.
+pub fn supplementary_audio(body: &[u8]) -> Option<SupplementaryAudio> {
+    let [0x06, flags, rest @ ..] = body else {
+        return None;
+    };
+    let letters = rest.first_chunk().filter(|_| flags & 1 != 0);
+    Some(SupplementaryAudio {
+        complete: flags & 0x80 != 0,
+        classification: flags >> 2 & 0x1F,
+        language: letters.and_then(|letters| Language::new(*letters)),
+    })
 }
 
 /// registration_descriptor: four letters of whose private data this is, such as `AC-3`, `CUEI`, `HDMV`.
@@ -207,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn supplementary() {
+        let read = supplementary_audio(b"\x06\x85fra").unwrap();
+        let want = SupplementaryAudio {
+            complete: true,
+            classification: 1,
+            language: Some(language("fra")),
+        };
+        assert_eq!(read, want);
+        assert_eq!(supplementary_audio(b"\x06\x84fra").unwrap().language, None);
+        assert_eq!(supplementary_audio(b"\x06\x85fr").unwrap().language, None);
+        assert_eq!(supplementary_audio(b"\x05\x85fra"), None);
+        assert_eq!(supplementary_audio(b"\x06"), None);
+    }
+
+    #[test]
     fn small_ones() {
         assert_eq!(registration(b"AC-3x"), Some(*b"AC-3"));
         assert_eq!(registration(b"AC"), None);
@@ -217,6 +256,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(body in proptest::collection::vec(any::<u8>(), 0..=255)) {
             prop_assert!(languages(&body).count() <= body.len() / 4);
+            let _ = supplementary_audio(&body);
             prop_assert!(teletext(&body).all(|page| page.page <= 965));
             prop_assert!(subtitles(&body).count() <= body.len() / 8);
         }

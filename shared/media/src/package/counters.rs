@@ -191,7 +191,7 @@ fn append_split(packet: &[u8], pieces: usize, counters: &mut Counters, out: &mut
 }
 
 /// An adaptation field of `total` bytes, its length byte included, that begins with `fields` (§2.4.3.5).
-fn append_adaptation(fields: &[u8], total: usize, out: &mut Vec<u8>) {
+pub(super) fn append_adaptation(fields: &[u8], total: usize, out: &mut Vec<u8>) {
     let end = out.len() + total;
     out.push(u8::try_from(total - 1).expect("at most 183"));
     if total > 1 {

@@ -43,9 +43,11 @@ const PCR_FIELD_BYTES: usize = 6;
 pub(crate) struct Lane {
     pub(crate) source_pid: Pid,
     pub(crate) pid: Pid,
-    kind: Kind,
+    pub(crate) kind: Kind,
     /// Judges the source's continuity counters.
     pub(crate) counter: Counter,
+    /// A PES packet of it has come.
+    pub(crate) seen: bool,
     /// The PES packet that is coming in is passed on.
     pub(crate) running: bool,
     unit: Option<Unit>,
@@ -65,7 +67,7 @@ struct Unit {
 impl Lane {
     pub(crate) fn new(track: &Track) -> Self {
         let (source_pid, pid, kind, counter) = (track.source_pid, track.pid, track.kind, Counter::default());
-        Self { source_pid, pid, kind, counter, running: false, unit: None, skew: None, strays: 0 }
+        Self { source_pid, pid, kind, counter, seen: false, running: false, unit: None, skew: None, strays: 0 }
     }
 
     fn is_video(&self) -> bool {

@@ -14,6 +14,7 @@ mod packager;
 pub(crate) mod programme;
 mod psi;
 mod slate;
+mod sound;
 
 pub use assembly::Emit;
 pub use cut::FILL_MAX;

@@ -22,6 +22,8 @@ use crate::timeline::{AnchorReason, SourceClock, Step};
 
 /// A picture is shown at most this long after it is decoded; more is a damaged stamp.
 const REORDER_MAX: i64 = 10 * TICKS_PER_SECOND;
+/// Sound that goes on for so long without a picture (or the first sound track) takes the lead until one comes.
+const LEAD_AWAITED: i64 = 3 * TICKS_PER_SECOND;
 /// PES packets of a track that are searched for a frame header.
 const SNIFFS_MAX: u8 = 100;
 
@@ -30,6 +32,7 @@ const SNIFFS_MAX: u8 = 100;
 enum Role {
     None,
     Table,
+    /// PCR alone, or a track that is awaited.
     Pcr,
     Track(u8),
 }
@@ -45,6 +48,10 @@ pub struct Packager {
     announced: Programme,
     /// It changes in flight: the next cut puts this one in force.
     next_programme: Option<Programme>,
+    /// Until the lead is seen: the first time of another track's sound.
+    sound_since: Option<Pts>,
+    /// Announced tracks of video and sound that have no packets and were taken out; they are put back when some come.
+    absent: Vec<Pid>,
     /// The source was just changed: the next programme is its first.
     fresh_source: bool,
     /// The tracks in force, and what was learnt of them.
@@ -70,6 +77,8 @@ impl Packager {
             table_counters: Default::default(),
             announced: Programme::default(),
             next_programme: None,
+            sound_since: None,
+            absent: vec![],
             fresh_source: true,
             tracks: vec![],
             lanes: vec![],
@@ -89,6 +98,7 @@ impl Packager {
         self.assembly.join();
         self.assembly.flush(emit);
         self.watch = ProgrammeWatch::new(source.service);
+        self.absent.clear();
         self.table_counters = Default::default();
         self.clock = SourceClock::new(source.anchor);
         self.mapper.start(source.anchor.map_or(0, |anchor| anchor.offset()));
@@ -142,6 +152,13 @@ impl Packager {
         match role {
             Role::Table => self.table(packet, emit),
             Role::Track(index) => self.track(usize::from(index), packet, arrived, emit),
+            Role::Pcr if packet.unit_start() && self.absent.contains(&pid) => {
+                self.absent.clear();
+                self.fresh_source = true;
+                self.cut_short();
+                self.assembly.close(emit);
+                self.announce(self.announced.clone(), emit);
+            }
             Role::Pcr | Role::None => {}
         }
         if self.mapper.pcr_source == PcrSource::Other(pid) && self.assembly.accepts() {
@@ -199,7 +216,9 @@ impl Packager {
 
     /// Puts a programme in force; what the draft holds of tracks that are no longer there is taken out.
     fn install(&mut self, programme: Programme, emit: Emit<'_>) {
-        self.next_programme = None;
+        (self.next_programme, self.sound_since) = (None, None);
+        let announced = programme.clone();
+        let programme = self.without_absent(programme);
         let old = std::mem::take(&mut self.lanes);
         for lane in &old {
             let stays =
@@ -227,9 +246,36 @@ impl Packager {
             _ => None,
         });
         self.tracks = programme.tracks.clone();
-        self.announced = programme;
+        self.announced = announced;
         self.set_roles();
         self.tracks_changed(emit);
+    }
+
+    fn without_absent(&mut self, mut programme: Programme) -> Programme {
+        self.absent.retain(|pid| programme.tracks.iter().any(|track| track.source_pid == *pid));
+        if self.absent.contains(&programme.pcr_pid) {
+            programme.pcr_pid = Pid::NULL;
+        }
+        programme.tracks.retain(|track| !self.absent.contains(&track.source_pid));
+        programme
+    }
+
+    /// Sound of a service whose lead may have no packets at all, as at night or in a faulty multiplex.
+    fn await_lead(&mut self, packet: &Packet<'_>, emit: Emit<'_>) {
+        if self.reference.is_none_or(|index| self.lanes[index].seen) {
+            return;
+        }
+        let Some(stamp) = PesHeader::parse(packet.payload()).ok().and_then(|header| header.decode_time()) else {
+            return;
+        };
+        let since = *self.sound_since.get_or_insert(Pts::new(stamp));
+        if Pts::new(stamp).signed_since(since) >= LEAD_AWAITED {
+            let unseen =
+                self.lanes.iter().filter(|lane| !lane.seen && matches!(lane.kind, Kind::Video(_) | Kind::Audio(_)));
+            self.absent.extend(unseen.map(|lane| lane.source_pid));
+            self.fresh_source = true;
+            self.announce(self.announced.clone(), emit);
+        }
     }
 
     fn tracks_changed(&mut self, emit: Emit<'_>) {
@@ -244,11 +290,14 @@ impl Packager {
         for (index, lane) in self.lanes.iter().enumerate() {
             self.roles[lane.source_pid.index()] = Role::Track(u8::try_from(index).expect("at most 33 tracks"));
         }
-        if let PcrSource::Other(pid) = self.mapper.pcr_source
-            && self.roles[pid.index()] == Role::None
-            && !self.lanes.is_empty()
-        {
-            self.roles[pid.index()] = Role::Pcr;
+        let pcr = match self.mapper.pcr_source {
+            PcrSource::Other(pid) if !self.lanes.is_empty() => Some(pid),
+            _ => None,
+        };
+        for pid in pcr.into_iter().chain(self.absent.iter().copied()) {
+            if self.roles[pid.index()] == Role::None {
+                self.roles[pid.index()] = Role::Pcr;
+            }
         }
         for pid in self.watch.pids() {
             self.roles[pid.index()] = Role::Table;
@@ -262,6 +311,7 @@ impl Packager {
             Verdict::Gap { missing } => defect(DefectKind::Continuity, pid, missing.into(), emit),
             Verdict::Duplicate | Verdict::Repeated => return defect(DefectKind::Duplicate, pid, 1, emit),
         }
+        lane.seen |= packet.unit_start();
         let leads = self.reference == Some(index);
         if packet.scrambling() != Scrambling::Clear && packet.has_payload() {
             lane.stop();
@@ -273,6 +323,8 @@ impl Packager {
         if leads && packet.unit_start() {
             self.resolve_at_end(emit);
             self.access_unit(packet, arrived, emit);
+        } else if packet.unit_start() && matches!(self.lanes[index].kind, Kind::Audio(_)) {
+            self.await_lead(packet, emit);
         }
         if !self.assembly.accepts() {
             return;

@@ -2,9 +2,11 @@
 //!
 //! [`ServiceWatch`] is fed packets and keeps [`Services`] up to date with PAT, PMT, SDT, NIT and CAT; it tells what
 //! changed as [`ServiceEvent`]s. No clock and no IO: an input room drives it with the packets of one multiplex, be it
-//! of one programme or many. Guide data are left to others, and so is counting.
+//! of one programme or many. Guide data are [`crate::guide`]'s job, counting is [`crate::inspect`]'s.
 
 mod codec;
+#[cfg(test)]
+mod line_ups;
 mod services;
 mod watch;
 

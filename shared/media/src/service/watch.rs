@@ -401,8 +401,15 @@ fn stream(entry: &PmtStream<'_>) -> Stream {
     }
 }
 
-/// Languages of audio, else of teletext pages and subtitles, in order, each once.
+/// Languages of audio, teletext pages and subtitles, in order, each once. Where a supplementary audio descriptor
+/// names the language, it is the true one: the other descriptor then says `qad`, "audio description", to old boxes.
 fn languages(descriptors: Descriptors<'_>) -> Vec<Language> {
+    let supplementary = descriptors
+        .all(tag::EXTENSION)
+        .find_map(descriptor::supplementary_audio);
+    if let Some(language) = supplementary.and_then(|audio| audio.language) {
+        return vec![language];
+    }
     let mut languages: Vec<Language> = vec![];
     for descriptor in descriptors {
         let found: Vec<_> = match descriptor.tag {

@@ -150,6 +150,11 @@ mod tests {
             read(b"Fran\xCBcais, \xC1a No\xC8el, \xC3etre"),
             "Français, à Noël, être"
         );
+        assert_eq!(
+            read(b"\xCBG\xCBs\xCEA\xCEu\xC7I\xC5e\xC6g\xCDU"),
+            "ĢşĄųİēğŰ"
+        );
+        assert_eq!(read(b"\xC4N\xC4u\xCFr\xCFZ\xC3w\xC2z\xCAu"), "ÑũřŽŵźů");
         assert_eq!(read(b"\xCFCesk\xC2a \xCDo \xCAA"), "Česká ő Å");
         assert_eq!(read(b"\xC2g\xC2 \xC2"), "g\u{301}´´");
         assert_eq!(read(b"\xC1\xC2e"), "`é");
