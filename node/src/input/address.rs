@@ -22,23 +22,14 @@ pub const ADDRESS_BYTES_MAX: usize = 2048;
 const INTERFACE_BYTES_MAX: usize = 15;
 
 /// Query parameters whose values are secrets and are masked by [`SourceAddress::label`].
-const SECRET_PARAMETERS: [&str; 8] = [
-    "token",
-    "auth",
-    "key",
-    "pass",
-    "password",
-    "secret",
-    "sig",
-    "signature",
-];
+const SECRET_PARAMETERS: [&str; 8] = ["token", "auth", "key", "pass", "password", "secret", "sig", "signature"];
 
 /// Where a transport stream comes from, and which service of it is meant.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceAddress {
     /// How the bytes get here. Inputs are shared by this part: two channels of one mux differ in `service` alone.
     pub feed: Feed,
-    /// `program_number` of the wanted service, 1..=65535; `None` takes the first service the stream announces.
+    /// `program_number` of the wanted service, 1..=65535; `None` takes the lowest-numbered one of the stream.
     pub service: Option<u16>,
 }
 
@@ -92,17 +83,13 @@ pub struct HttpFeed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Nothing was typed.
-    #[error(
-        "address is empty: write for example udp://239.1.1.1:5000, http://host/name/mpegts or file:/path.ts"
-    )]
+    #[error("address is empty: write for example udp://239.1.1.1:5000, http://host/name/mpegts or file:/path.ts")]
     Empty,
     /// Longer than [`ADDRESS_BYTES_MAX`].
     #[error("address has {0} bytes, more than the {ADDRESS_BYTES_MAX} allowed")]
     TooLong(usize),
     /// A control character or a blank at a place where none can be.
-    #[error(
-        "address holds a control character or a blank at byte {0}: remove it, or write it as %20 in a file path"
-    )]
+    #[error("address holds a control character or a blank at byte {0}: remove it, or write it as %20 in a file path")]
     BadCharacter(usize),
     /// Not a scheme we open.
     #[error("scheme {0:?} is not known: use file:, udp://, rtp://, http:// or https://")]
@@ -119,14 +106,10 @@ pub enum AddressError {
     )]
     Group(String),
     /// No port, or not a number of 1..=65535.
-    #[error(
-        "port {0:?} is not a number from 1 to 65535: write it after the group, as in 239.1.1.1:5000"
-    )]
+    #[error("port {0:?} is not a number from 1 to 65535: write it after the group, as in 239.1.1.1:5000")]
     Port(String),
     /// Not an interface name nor an address.
-    #[error(
-        "interface {0:?} is neither a name of up to 15 characters such as eth1 nor an IP address"
-    )]
+    #[error("interface {0:?} is neither a name of up to 15 characters such as eth1 nor an IP address")]
     Interface(String),
     /// Given before `@` and again as an option.
     #[error("interface is given twice: keep either eth1@ or ?interface=eth1")]
@@ -173,29 +156,14 @@ impl SourceAddress {
             Feed::File(path) => format!("file:{}", escape(path)),
             Feed::Udp(udp) => udp.to_string(),
             Feed::Http(http) => {
-                let files = [
-                    ("bearer_file", &http.bearer_file),
-                    ("token_file", &http.token_file),
-                    ("ca_file", &http.ca_file),
-                ];
-                options.extend(
-                    files
-                        .into_iter()
-                        .filter_map(|(name, file)| Some((name, escape(file.as_ref()?)))),
-                );
-                if masked {
-                    masked_url(&http.url).to_string()
-                } else {
-                    http.url.to_string()
-                }
+                let files =
+                    [("bearer_file", &http.bearer_file), ("token_file", &http.token_file), ("ca_file", &http.ca_file)];
+                options.extend(files.into_iter().filter_map(|(name, file)| Some((name, escape(file.as_ref()?)))));
+                if masked { masked_url(&http.url).to_string() } else { http.url.to_string() }
             }
         };
         options.extend(self.service.map(|service| ("service", service.to_string())));
-        let mark = if matches!(self.feed, Feed::Http(_)) {
-            '#'
-        } else {
-            '?'
-        };
+        let mark = if matches!(self.feed, Feed::Http(_)) { '#' } else { '?' };
         let mut text = head;
         for (index, (name, value)) in options.iter().enumerate() {
             text.push(if index == 0 { mark } else { '&' });
@@ -211,11 +179,7 @@ impl Feed {
     /// The feed for logs and reports, secrets masked.
     #[must_use]
     pub fn label(&self) -> String {
-        SourceAddress {
-            feed: self.clone(),
-            service: None,
-        }
-        .label()
+        SourceAddress { feed: self.clone(), service: None }.label()
     }
 
     /// One word for what kind of feed it is: `file`, `udp`, `rtp` or `http`.
@@ -292,10 +256,8 @@ impl FromStr for SourceAddress {
         }
         // A plain path is taken letter for letter: it may hold `?`, `%` and blanks, and has no options.
         if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
-            return Ok(Self {
-                feed: Feed::File(text.to_owned()),
-                service: None,
-            });
+            let path = Some(text.to_owned()).filter(|path| !path.ends_with('/')).ok_or(AddressError::NoPath)?;
+            return Ok(Self { feed: Feed::File(path), service: None });
         }
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err(AddressError::Scheme(text.to_owned()));
@@ -316,9 +278,7 @@ fn parse_file(rest: &str) -> Result<SourceAddress, AddressError> {
     let path = match path.strip_prefix("//") {
         Some(after) => {
             let local = after.strip_prefix("localhost").unwrap_or(after);
-            Some(local)
-                .filter(|path| path.starts_with('/'))
-                .ok_or(AddressError::NoPath)?
+            Some(local).filter(|path| path.starts_with('/')).ok_or(AddressError::NoPath)?
         }
         None => path,
     };
@@ -333,10 +293,7 @@ fn parse_file(rest: &str) -> Result<SourceAddress, AddressError> {
             _ => return Err(unknown(name, "files take service")),
         }
     }
-    Ok(SourceAddress {
-        feed: Feed::File(path),
-        service,
-    })
+    Ok(SourceAddress { feed: Feed::File(path), service })
 }
 
 fn parse_udp(rest: &str, rtp: bool) -> Result<SourceAddress, AddressError> {
@@ -363,43 +320,26 @@ fn parse_udp(rest: &str, rtp: bool) -> Result<SourceAddress, AddressError> {
     if interface.is_some() && optional_interface.is_some() {
         return Err(AddressError::InterfaceTwice);
     }
-    let feed = Feed::Udp(UdpFeed {
-        rtp,
-        address,
-        port,
-        interface: interface.or(optional_interface),
-    });
+    let feed = Feed::Udp(UdpFeed { rtp, address, port, interface: interface.or(optional_interface) });
     Ok(SourceAddress { feed, service })
 }
 
 /// `239.1.1.1:5000`, `[ff15::1]:5000`, or `:5000` for every address of the machine.
 fn parse_group(group: &str) -> Result<(IpAddr, u16), AddressError> {
-    let (host, port) = match group
-        .strip_prefix('[')
-        .and_then(|inner| inner.split_once(']'))
-    {
+    let (host, port) = match group.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((host, after)) => {
-            let address = host
-                .parse::<Ipv6Addr>()
-                .map_err(|_| AddressError::Group(host.to_owned()))?;
-            let port = after
-                .strip_prefix(':')
-                .ok_or_else(|| AddressError::Port(after.to_owned()))?;
+            let address = host.parse::<Ipv6Addr>().map_err(|_| AddressError::Group(host.to_owned()))?;
+            let port = after.strip_prefix(':').ok_or_else(|| AddressError::Port(after.to_owned()))?;
             (IpAddr::V6(address), port)
         }
         None => {
-            let (host, port) =
-                group
-                    .rsplit_once(':')
-                    .ok_or_else(|| match group.parse::<IpAddr>() {
-                        Ok(_) => AddressError::Port(String::new()),
-                        Err(_) => AddressError::Group(group.to_owned()),
-                    })?;
+            let (host, port) = group.rsplit_once(':').ok_or_else(|| match group.parse::<IpAddr>() {
+                Ok(_) => AddressError::Port(String::new()),
+                Err(_) => AddressError::Group(group.to_owned()),
+            })?;
             let address = match host {
                 "" => Ipv4Addr::UNSPECIFIED,
-                _ => host
-                    .parse()
-                    .map_err(|_| AddressError::Group(host.to_owned()))?,
+                _ => host.parse().map_err(|_| AddressError::Group(host.to_owned()))?,
             };
             (IpAddr::V4(address), port)
         }
@@ -415,17 +355,12 @@ fn parse_group(group: &str) -> Result<(IpAddr, u16), AddressError> {
 }
 
 fn parse_interface(text: &str) -> Result<Interface, AddressError> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(Interface::Address(address));
     }
     let fits = (1..=INTERFACE_BYTES_MAX).contains(&text.len());
-    let clean = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let clean = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     if fits && clean && text != "." && text != ".." {
         return Ok(Interface::Name(text.to_owned()));
     }
@@ -441,12 +376,7 @@ fn parse_http(text: &str) -> Result<SourceAddress, AddressError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(AddressError::Credentials);
     }
-    let mut feed = HttpFeed {
-        url,
-        bearer_file: None,
-        token_file: None,
-        ca_file: None,
-    };
+    let mut feed = HttpFeed { url, bearer_file: None, token_file: None, ca_file: None };
     let mut service = None;
     for (name, value) in options_of(options)? {
         match name {
@@ -455,17 +385,11 @@ fn parse_http(text: &str) -> Result<SourceAddress, AddressError> {
             "token_file" => feed.token_file = Some(unescape(value)?),
             "ca_file" => feed.ca_file = Some(unescape(value)?),
             _ => {
-                return Err(unknown(
-                    name,
-                    "behind # http takes bearer_file, token_file, ca_file and service",
-                ));
+                return Err(unknown(name, "behind # http takes bearer_file, token_file, ca_file and service"));
             }
         }
     }
-    Ok(SourceAddress {
-        feed: Feed::Http(feed),
-        service,
-    })
+    Ok(SourceAddress { feed: Feed::Http(feed), service })
 }
 
 /// Splits `a=1&b=2`; an option twice is an error because either value would surprise somebody.
@@ -482,18 +406,12 @@ fn options_of(text: &str) -> Result<Vec<(&str, &str)>, AddressError> {
 }
 
 fn unknown(name: &str, known: &'static str) -> AddressError {
-    AddressError::Option {
-        name: name.to_owned(),
-        known,
-    }
+    AddressError::Option { name: name.to_owned(), known }
 }
 
 fn parse_service(text: &str) -> Result<u16, AddressError> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|&service| service > 0 && all_digits)
-        .ok_or_else(|| AddressError::Service(text.to_owned()))
+    text.parse().ok().filter(|&service| service > 0 && all_digits).ok_or_else(|| AddressError::Service(text.to_owned()))
 }
 
 /// Escapes what would end the path or start an option, and blanks at the ends, which parsing trims.
@@ -504,9 +422,7 @@ fn escape(path: &str) -> String {
             '%' | '?' | '#' | '&' | ' ' => text.push_str(&format!("%{:02X}", u32::from(c))),
             c if c.is_whitespace() => {
                 let mut bytes = [0; 4];
-                c.encode_utf8(&mut bytes)
-                    .bytes()
-                    .for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+                c.encode_utf8(&mut bytes).bytes().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
             }
             c => text.push(c),
         }
@@ -541,13 +457,8 @@ fn masked_url(url: &Url) -> Url {
     let mut masked = url.clone();
     let secret = |name: &str| SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str());
     if url.query_pairs().any(|(name, _)| secret(&name)) {
-        let pairs = url.query_pairs().map(|(name, value)| {
-            if secret(&name) {
-                (name, "***".into())
-            } else {
-                (name, value)
-            }
-        });
+        let pairs =
+            url.query_pairs().map(|(name, value)| if secret(&name) { (name, "***".into()) } else { (name, value) });
         masked.query_pairs_mut().clear().extend_pairs(pairs);
     }
     masked

@@ -46,9 +46,7 @@ mod tests {
     fn waits_double_to_a_bound_and_recover() {
         let mut backoff = Backoff::default();
         let mut waits = |delivered, random| {
-            (0..6)
-                .map(|_| backoff.wait(Duration::from_secs(delivered), random).as_millis())
-                .collect::<Vec<_>>()
+            (0..6).map(|_| backoff.wait(Duration::from_secs(delivered), random).as_millis()).collect::<Vec<_>>()
         };
         assert_eq!(waits(0, 0), [500, 1000, 2000, 4000, 8000, 10_000]);
         assert_eq!(waits(9, u32::MAX), [7500; 6]);

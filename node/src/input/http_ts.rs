@@ -240,7 +240,8 @@ fn judge(content_type: &str, first: &[u8]) -> Result<(), HttpTsError> {
     }
     let text = first.trim_ascii_start();
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
-    let starts = |prefix: &str| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()));
+    let starts =
+        |prefix: &str| text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()));
     if starts("#EXTM3U") || content_type.ends_with("mpegurl") {
         return Err(HttpTsError::Playlist);
     }

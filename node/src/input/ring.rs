@@ -19,6 +19,8 @@ const PACKET_BYTES_U64: u64 = 188;
 pub const RING_BYTES_MIN: usize = 512 * PACKET_BYTES;
 /// The most bytes one step of a reader gives, so that the lock is never held for long.
 pub const STEP_BYTES_MAX: usize = 348 * PACKET_BYTES;
+/// Small chunks share an entry, and its arrival time, up to this size: a full-sized datagram.
+const SHARED_BYTES: usize = 7 * PACKET_BYTES;
 /// Restart marks kept; one more makes the packets before the oldest mark unreadable.
 const MARKS_MAX: usize = 64;
 
@@ -64,17 +66,18 @@ pub struct RingCounts {
 }
 
 /// Makes a ring of about `capacity_bytes` (rounded to whole packets, at least [`RING_BYTES_MIN`]). The memory is taken
-/// here and is `capacity_bytes` plus about one part in eighty for arrival times.
+/// here and is `capacity_bytes` plus about one part in forty for arrival times.
 #[must_use]
 pub fn ring(capacity_bytes: usize) -> (RingWriter, Ring) {
     let capacity = capacity_bytes.max(RING_BYTES_MIN) / PACKET_BYTES * PACKET_BYTES;
-    // One entry per full-sized datagram; smaller chunks share an entry when there are more of them.
-    let chunks_max = capacity / (7 * PACKET_BYTES);
+    // Every chunk has an entry of its own until there is one for each full-sized datagram; from then on small chunks
+    // share entries of that size, which bounds both their number and how wrong an arrival time is.
+    let chunks_exact = capacity / SHARED_BYTES;
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             bytes: vec![0; capacity].into_boxed_slice(),
-            chunks: VecDeque::with_capacity(chunks_max),
-            chunks_max,
+            chunks: VecDeque::with_capacity(2 * chunks_exact + 2),
+            chunks_exact,
             marks: VecDeque::with_capacity(MARKS_MAX),
             marks_dropped: 0,
             tail: 0,
@@ -85,12 +88,7 @@ pub fn ring(capacity_bytes: usize) -> (RingWriter, Ring) {
         fresh: Notify::new(),
         fresh_blocking: Condvar::new(),
     });
-    (
-        RingWriter {
-            shared: Arc::clone(&shared),
-        },
-        Ring { shared },
-    )
+    (RingWriter { shared: Arc::clone(&shared) }, Ring { shared })
 }
 
 /// The one writing end; dropping it closes the ring.
@@ -127,7 +125,7 @@ struct Shared {
 struct State {
     bytes: Box<[u8]>,
     chunks: VecDeque<Chunk>,
-    chunks_max: usize,
+    chunks_exact: usize,
     /// Positions at which the source restarted.
     marks: VecDeque<u64>,
     marks_dropped: u64,
@@ -147,10 +145,7 @@ impl RingWriter {
     /// Publishes whole packets that arrived together at monotonic `arrived_ms`; wakes all readers. A piece of a packet
     /// at the end is an error of the caller and is dropped. More bytes than the ring holds overwrite themselves.
     pub fn publish(&mut self, packets: &[u8], arrived_ms: u64) {
-        debug_assert!(
-            packets.len().is_multiple_of(PACKET_BYTES),
-            "whole packets only"
-        );
+        debug_assert!(packets.len().is_multiple_of(PACKET_BYTES), "whole packets only");
         let packets = &packets[..packets.len() / PACKET_BYTES * PACKET_BYTES];
         if packets.is_empty() {
             return;
@@ -183,9 +178,7 @@ impl RingWriter {
     /// The reading end of this ring.
     #[must_use]
     pub fn ring(&self) -> Ring {
-        Ring {
-            shared: Arc::clone(&self.shared),
-        }
+        Ring { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -208,11 +201,7 @@ impl Ring {
         let seen = state.marks.partition_point(|&mark| mark <= cursor);
         let mark = state.marks_dropped + as_u64(seen);
         drop(state);
-        RingReader {
-            shared: Arc::clone(&self.shared),
-            cursor,
-            mark,
-        }
+        RingReader { shared: Arc::clone(&self.shared), cursor, mark }
     }
 
     /// Bytes of media the ring can hold.
@@ -239,9 +228,8 @@ impl RingReader {
     pub async fn next(&mut self, buffer: &mut Vec<u8>) -> Step {
         let shared = Arc::clone(&self.shared);
         loop {
-            let mut fresh = std::pin::pin!(shared.fresh.notified());
-            // Registered before looking, so that a publish between the look and the wait is not missed.
-            fresh.as_mut().enable();
+            // Made before looking: from then on it hears every publish, also one between the look and the wait.
+            let fresh = shared.fresh.notified();
             if let Some(step) = self.try_next(buffer) {
                 return step;
             }
@@ -258,13 +246,8 @@ impl RingReader {
             if let Some(step) = self.step(&mut state, buffer) {
                 return Some(step);
             }
-            let left = deadline
-                .checked_duration_since(Instant::now())
-                .filter(|left| !left.is_zero())?;
-            (state, _) = shared
-                .fresh_blocking
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            (state, _) = shared.fresh_blocking.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -290,8 +273,7 @@ impl RingReader {
             state.lost_bytes += bytes;
             return Some(Step::Lost { bytes });
         }
-        let passed =
-            as_u64(state.marks.partition_point(|&mark| mark <= self.cursor)) + state.marks_dropped;
+        let passed = as_u64(state.marks.partition_point(|&mark| mark <= self.cursor)) + state.marks_dropped;
         if passed > self.mark {
             self.mark = passed;
             return Some(Step::Restarted);
@@ -300,10 +282,7 @@ impl RingReader {
             return state.closed.then_some(Step::Closed);
         }
         let arrived_ms = state.copy(&mut self.cursor, buffer);
-        Some(Step::Packets {
-            bytes: buffer.len(),
-            arrived_ms,
-        })
+        Some(Step::Packets { bytes: buffer.len(), arrived_ms })
     }
 }
 
@@ -327,21 +306,16 @@ impl State {
         self.bytes[..rest.len()].copy_from_slice(rest);
         let start = self.head;
         self.head += as_u64(packets.len());
-        self.tail = self
-            .tail
-            .max(self.head.saturating_sub(as_u64(self.bytes.len())));
-        while self
-            .chunks
-            .get(1)
-            .is_some_and(|second| second.start <= self.tail)
-        {
+        self.tail = self.tail.max(self.head.saturating_sub(as_u64(self.bytes.len())));
+        while self.chunks.get(1).is_some_and(|second| second.start <= self.tail) {
             self.chunks.pop_front();
         }
         while self.marks.front().is_some_and(|&mark| mark < self.tail) {
             self.marks.pop_front();
             self.marks_dropped += 1;
         }
-        if self.chunks.len() < self.chunks_max {
+        let full = self.chunks.back().is_none_or(|last| start - last.start >= as_u64(SHARED_BYTES));
+        if full || self.chunks.len() < self.chunks_exact {
             self.chunks.push_back(Chunk { start, arrived_ms });
         }
     }
@@ -349,16 +323,12 @@ impl State {
     /// Copies from `cursor` (which is readable and before the head) to the end of its chunk; answers its arrival.
     fn copy(&self, cursor: &mut u64, buffer: &mut Vec<u8>) -> u64 {
         let after = self.chunks.partition_point(|chunk| chunk.start <= *cursor);
-        let arrived_ms = after
-            .checked_sub(1)
-            .map_or(0, |index| self.chunks[index].arrived_ms);
+        let arrived_ms = after.checked_sub(1).map_or(0, |index| self.chunks[index].arrived_ms);
         let mut end = self.chunks.get(after).map_or(self.head, |next| next.start);
         // A step never crosses a restart, which may lie inside a shared entry.
         let mark = self.marks.partition_point(|&mark| mark <= *cursor);
         end = end.min(self.marks.get(mark).copied().unwrap_or(end));
-        let wanted = usize::try_from(end - *cursor)
-            .unwrap_or(usize::MAX)
-            .min(STEP_BYTES_MAX);
+        let wanted = usize::try_from(end - *cursor).unwrap_or(usize::MAX).min(STEP_BYTES_MAX);
         let at = self.place(*cursor);
         let first = wanted.min(self.bytes.len() - at);
         buffer.extend_from_slice(&self.bytes[at..at + first]);
@@ -378,29 +348,19 @@ impl State {
         let Some(newest) = self.chunks.back() else {
             return self.head;
         };
-        let since = newest
-            .arrived_ms
-            .saturating_sub(u64::try_from(back.as_millis()).unwrap_or(u64::MAX));
-        let first = self
-            .chunks
-            .partition_point(|chunk| chunk.arrived_ms < since);
-        self.chunks
-            .get(first)
-            .map_or(self.head, |chunk| chunk.start.max(self.tail))
+        let since = newest.arrived_ms.saturating_sub(u64::try_from(back.as_millis()).unwrap_or(u64::MAX));
+        let first = self.chunks.partition_point(|chunk| chunk.arrived_ms < since);
+        self.chunks.get(first).map_or(self.head, |chunk| chunk.start.max(self.tail))
     }
 
     fn place(&self, position: u64) -> usize {
-        usize::try_from(position % as_u64(self.bytes.len()))
-            .expect("below the capacity, which is a usize")
+        usize::try_from(position % as_u64(self.bytes.len())).expect("below the capacity, which is a usize")
     }
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
-            .field("tail", &self.tail)
-            .field("head", &self.head)
-            .finish_non_exhaustive()
+        f.debug_struct("State").field("tail", &self.tail).field("head", &self.head).finish_non_exhaustive()
     }
 }
 

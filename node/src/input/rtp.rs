@@ -59,8 +59,7 @@ pub enum RtpDefect {
 /// A [`RtpDefect`] for anything that is not a whole RTP packet with MP2T or a dynamic payload type.
 pub fn parse(datagram: &[u8]) -> Result<RtpPacket<'_>, RtpDefect> {
     let short = RtpDefect::Short(datagram.len());
-    let Some((&[b0, b1, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3], rest)) =
-        datagram.split_first_chunk::<HEADER_BYTES>()
+    let Some((&[b0, b1, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3], rest)) = datagram.split_first_chunk::<HEADER_BYTES>()
     else {
         return Err(short);
     };
@@ -74,16 +73,11 @@ pub fn parse(datagram: &[u8]) -> Result<RtpPacket<'_>, RtpDefect> {
     let mut payload = rest.get(4 * usize::from(b0 & 0x0F)..).ok_or(short)?;
     if b0 & 0x10 != 0 {
         let (&[_, _, high, low], body) = payload.split_first_chunk::<4>().ok_or(short)?;
-        payload = body
-            .get(4 * usize::from(u16::from_be_bytes([high, low]))..)
-            .ok_or(short)?;
+        payload = body.get(4 * usize::from(u16::from_be_bytes([high, low]))..).ok_or(short)?;
     }
     if b0 & 0x20 != 0 {
         let padding = payload.last().copied().unwrap_or(0);
-        let kept = payload
-            .len()
-            .checked_sub(usize::from(padding))
-            .filter(|_| padding > 0);
+        let kept = payload.len().checked_sub(usize::from(padding)).filter(|_| padding > 0);
         payload = &payload[..kept.ok_or(RtpDefect::Padding(padding))?];
     }
     Ok(RtpPacket {
@@ -107,10 +101,7 @@ pub struct Window {
 impl Default for Window {
     /// 128 packets (about 160 kB) and 100 ms: more than gateways reorder, less than a viewer notices.
     fn default() -> Self {
-        Self {
-            packets_max: 128,
-            wait_ms: 100,
-        }
+        Self { packets_max: 128, wait_ms: 100 }
     }
 }
 
@@ -180,10 +171,7 @@ impl Reorder {
     pub fn new(window: Window) -> Self {
         let packets_max = window.packets_max.clamp(1, usize::from(MISORDER_MAX));
         Self {
-            window: Window {
-                packets_max,
-                ..window
-            },
+            window: Window { packets_max, ..window },
             ssrc: None,
             next: FIRST_CYCLE,
             held: BTreeMap::new(),
@@ -204,11 +192,7 @@ impl Reorder {
     /// When [`Self::tick`] has something to do, in the clock of `now_ms`; `None` when nothing is held.
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {
-        self.held
-            .values()
-            .map(|held| held.since_ms)
-            .min()
-            .map(|since| since.saturating_add(self.window.wait_ms))
+        self.held.values().map(|held| held.since_ms).min().map(|since| since.saturating_add(self.window.wait_ms))
     }
 
     /// Takes one datagram at monotonic `now_ms`; calls `emit` for everything that is now in order. Datagrams that are
@@ -216,12 +200,7 @@ impl Reorder {
     ///
     /// # Errors
     /// The [`RtpDefect`] of a datagram that was not taken; what is held stays as it was.
-    pub fn push(
-        &mut self,
-        datagram: &[u8],
-        now_ms: u64,
-        emit: &mut dyn FnMut(Ordered<'_>),
-    ) -> Result<(), RtpDefect> {
+    pub fn push(&mut self, datagram: &[u8], now_ms: u64, emit: &mut dyn FnMut(Ordered<'_>)) -> Result<(), RtpDefect> {
         let packet = parse(datagram).inspect_err(|_| self.counts.defects += 1)?;
         self.tick(now_ms, emit);
         match self.ssrc {
@@ -266,10 +245,7 @@ impl Reorder {
 
     /// Gives up packets whose successors have waited longer than the window.
     pub fn tick(&mut self, now_ms: u64, emit: &mut dyn FnMut(Ordered<'_>)) {
-        self.skip_while(emit, |this| {
-            this.deadline_ms()
-                .is_some_and(|deadline| deadline <= now_ms)
-        });
+        self.skip_while(emit, |this| this.deadline_ms().is_some_and(|deadline| deadline <= now_ms));
     }
 
     /// A packet outside the sequence: the second in a row of the same foreign sequence makes it the sequence.
@@ -283,11 +259,8 @@ impl Reorder {
             }
             old => {
                 self.counts.strays += u64::from(old.is_some());
-                self.candidate = Some(Candidate {
-                    ssrc: packet.ssrc,
-                    next: following,
-                    payload: packet.payload.to_vec(),
-                });
+                self.candidate =
+                    Some(Candidate { ssrc: packet.ssrc, next: following, payload: packet.payload.to_vec() });
             }
         }
     }
@@ -308,21 +281,11 @@ impl Reorder {
             self.counts.duplicates += 1;
             return;
         }
-        self.counts.reordered += u64::from(
-            self.held
-                .last_key_value()
-                .is_some_and(|(&last, _)| last > number),
-        );
+        self.counts.reordered += u64::from(self.held.last_key_value().is_some_and(|(&last, _)| last > number));
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.clear();
         copy.extend_from_slice(payload);
-        self.held.insert(
-            number,
-            Held {
-                since_ms,
-                payload: copy,
-            },
-        );
+        self.held.insert(number, Held { since_ms, payload: copy });
     }
 
     /// While `give_up` says so, counts the hole before the first held packet as lost and goes on from there.

@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use super::address::{Interface, UdpFeed};
@@ -123,10 +121,7 @@ impl UdpReceiver {
     pub fn open(feed: &UdpFeed, buffer_bytes: usize) -> Result<Self, UdpError> {
         let at = listening_address(feed)?;
         let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))
-            .map_err(|source| UdpError::Socket {
-                feed: feed.to_string(),
-                source,
-            })?;
+            .map_err(|source| UdpError::Socket { feed: feed.to_string(), source })?;
         let bind = |source| UdpError::Bind { at, source };
         if feed.address.is_multicast() {
             // Several groups share a port, and other programs may listen to the same group.
@@ -140,11 +135,7 @@ impl UdpReceiver {
         if feed.address.is_multicast() {
             join(&socket, feed)?;
         }
-        let port = socket
-            .local_addr()
-            .map_err(bind)?
-            .as_socket()
-            .map_or(feed.port, |local| local.port());
+        let port = socket.local_addr().map_err(bind)?.as_socket().map_or(feed.port, |local| local.port());
         Ok(Self {
             socket,
             port,
@@ -172,10 +163,7 @@ impl UdpReceiver {
     /// The counts so far.
     #[must_use]
     pub fn counts(&self) -> UdpCounts {
-        UdpCounts {
-            rtp: self.reorder.counts(),
-            ..self.counts
-        }
+        UdpCounts { rtp: self.reorder.counts(), ..self.counts }
     }
 
     /// Waits up to `wait` for a datagram; answers whether there is one.
@@ -197,11 +185,7 @@ impl UdpReceiver {
     ///
     /// # Errors
     /// The socket is unusable; open another.
-    pub fn receive(
-        &mut self,
-        now_ms: u64,
-        emit: &mut dyn FnMut(Piece<'_>),
-    ) -> Result<(), UdpError> {
+    pub fn receive(&mut self, now_ms: u64, emit: &mut dyn FnMut(Piece<'_>)) -> Result<(), UdpError> {
         // A bound on the rounds keeps a flood from starving the caller's stop check.
         for _ in 0..64 {
             let taken = match take_batch(&self.socket, &mut self.memory) {
@@ -224,27 +208,17 @@ impl UdpReceiver {
                 break;
             }
         }
-        self.reorder
-            .tick(now_ms, &mut |ordered| emit(piece(ordered)));
+        self.reorder.tick(now_ms, &mut |ordered| emit(piece(ordered)));
         Ok(())
     }
 
     fn failed(&self, errno: Errno) -> UdpError {
-        UdpError::Receive {
-            port: self.port,
-            source: errno.into(),
-        }
+        UdpError::Receive { port: self.port, source: errno.into() }
     }
 }
 
 /// Hands one datagram on by its framing.
-fn sort_out(
-    reorder: &mut Reorder,
-    saw_rtp: &mut bool,
-    bytes: &[u8],
-    now_ms: u64,
-    emit: &mut dyn FnMut(Piece<'_>),
-) {
+fn sort_out(reorder: &mut Reorder, saw_rtp: &mut bool, bytes: &[u8], now_ms: u64, emit: &mut dyn FnMut(Piece<'_>)) {
     let first = bytes.first().copied().unwrap_or(SYNC_BYTE);
     if first == SYNC_BYTE || (first >> 6 != 2 && !*saw_rtp) {
         emit(Piece::Bytes(bytes));
@@ -275,19 +249,9 @@ struct Datagram {
 
 fn take_batch(socket: &Socket, memory: &mut [u8]) -> Result<Vec<Datagram>, Errno> {
     // Made anew each time: the kernel writes the control lengths back, and a reused header would offer it no room.
-    let mut headers =
-        MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(nix::cmsg_space!(u32)));
-    let mut slices: Vec<_> = memory
-        .chunks_mut(DATAGRAM_BYTES)
-        .map(|chunk| [IoSliceMut::new(chunk)])
-        .collect();
-    let received = recvmmsg(
-        socket.as_raw_fd(),
-        &mut headers,
-        slices.iter_mut(),
-        MsgFlags::MSG_DONTWAIT,
-        None,
-    )?;
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(nix::cmsg_space!(u32)));
+    let mut slices: Vec<_> = memory.chunks_mut(DATAGRAM_BYTES).map(|chunk| [IoSliceMut::new(chunk)]).collect();
+    let received = recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
     let describe = |message: nix::sys::socket::RecvMsg<'_, '_, SockaddrStorage>| {
         let drops = message.cmsgs().ok().and_then(|mut messages| {
             messages.find_map(|control| match control {
@@ -295,11 +259,7 @@ fn take_batch(socket: &Socket, memory: &mut [u8]) -> Result<Vec<Datagram>, Errno
                 _ => None,
             })
         });
-        Datagram {
-            bytes: message.bytes,
-            cut: message.flags.contains(MsgFlags::MSG_TRUNC),
-            drops,
-        }
+        Datagram { bytes: message.bytes, cut: message.flags.contains(MsgFlags::MSG_TRUNC), drops }
     };
     Ok(received.map(describe).collect())
 }
@@ -326,46 +286,33 @@ fn join(socket: &Socket, feed: &UdpFeed) -> Result<(), UdpError> {
     let joined = match feed.address {
         IpAddr::V4(group) => {
             let on = match interface {
-                Some(Interface::Address(IpAddr::V4(address))) => {
-                    InterfaceIndexOrAddress::Address(*address)
-                }
+                Some(Interface::Address(IpAddr::V4(address))) => InterfaceIndexOrAddress::Address(*address),
                 Some(interface) => InterfaceIndexOrAddress::Index(interface_index(interface)?),
                 None => InterfaceIndexOrAddress::Index(0),
             };
             // Only what this socket joined, not what any program of this machine joined elsewhere (ip(7)).
-            socket
-                .set_multicast_all_v4(false)
-                .and_then(|()| socket.join_multicast_v4_n(&group, &on))
+            socket.set_multicast_all_v4(false).and_then(|()| socket.join_multicast_v4_n(&group, &on))
         }
         IpAddr::V6(group) => {
             let index = interface.map_or(Ok(0), interface_index)?;
-            socket
-                .set_multicast_all_v6(false)
-                .and_then(|()| socket.join_multicast_v6(&group, index))
+            socket.set_multicast_all_v6(false).and_then(|()| socket.join_multicast_v6(&group, index))
         }
     };
     joined.map_err(|source| UdpError::Join {
         group: feed.address,
-        interface: interface
-            .map_or_else(|| "the default interface".to_owned(), ToString::to_string),
+        interface: interface.map_or_else(|| "the default interface".to_owned(), ToString::to_string),
         source,
     })
 }
 
 /// The kernel's number of an interface, by its name or by one of its addresses.
 fn interface_index(interface: &Interface) -> Result<u32, UdpError> {
-    let missing = || UdpError::Interface {
-        interface: interface.to_string(),
-    };
+    let missing = || UdpError::Interface { interface: interface.to_string() };
     let name = match interface {
         Interface::Name(name) => name.clone(),
         Interface::Address(address) => nix::ifaddrs::getifaddrs()
             .map_err(|_| missing())?
-            .find(|entry| {
-                entry
-                    .address
-                    .is_some_and(|storage| ip_of(&storage) == Some(*address))
-            })
+            .find(|entry| entry.address.is_some_and(|storage| ip_of(&storage) == Some(*address)))
             .map(|entry| entry.interface_name)
             .ok_or_else(missing)?,
     };
@@ -373,14 +320,8 @@ fn interface_index(interface: &Interface) -> Result<u32, UdpError> {
 }
 
 fn ip_of(storage: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = storage
-        .as_sockaddr_in()
-        .map(|address| IpAddr::V4(address.ip()));
-    v4.or_else(|| {
-        storage
-            .as_sockaddr_in6()
-            .map(|address| IpAddr::V6(address.ip()))
-    })
+    let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
 #[cfg(test)]

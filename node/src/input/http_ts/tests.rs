@@ -18,7 +18,7 @@ enum Act {
 }
 
 fn ts(packets: usize) -> Vec<u8> {
-    let mut packet = vec![0xFF; 188];
+    let mut packet = [0xFF; 188];
     packet[..4].copy_from_slice(&[0x47, 0x1F, 0xFF, 0x10]);
     packet.repeat(packets)
 }
@@ -123,7 +123,11 @@ async fn redirects_are_followed_up_to_a_bound() {
 #[tokio::test]
 async fn what_is_no_stream_is_named() {
     for (head, body, words) in [
-        ("200 OK\r\nContent-Type: text/html; charset=utf-8", "<!DOCTYPE html>", "answered text/html, not a transport stream: check"),
+        (
+            "200 OK\r\nContent-Type: text/html; charset=utf-8",
+            "<!DOCTYPE html>",
+            "answered text/html, not a transport stream: check",
+        ),
         ("200 OK", "\n<HTML>", "answered text/html, not a transport stream"),
         ("200 OK\r\nContent-Type: application/json", "{}", "answered application/json, not"),
         ("200 OK\r\nContent-Type: video/mp2t", "{\"error\":1}", "answered a JSON document, not"),
@@ -187,7 +191,9 @@ async fn only_the_given_authority_is_trusted() {
         let source = HttpTs::new(&feed(&url), HttpDeadlines::default()).unwrap();
         let server = async {
             let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut stream) = tokio_rustls::TlsAcceptor::from(Arc::clone(&config)).accept(stream).await else { return };
+            let Ok(mut stream) = tokio_rustls::TlsAcceptor::from(Arc::clone(&config)).accept(stream).await else {
+                return;
+            };
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await.unwrap());

@@ -17,13 +17,7 @@ fn datagram(ssrc: u32, sequence: u16, payload: &[u8]) -> Vec<u8> {
 #[test]
 fn header_options_are_stepped_over() {
     let plain = datagram(7, 513, b"TS");
-    let want = RtpPacket {
-        payload_type: MP2T,
-        sequence: 513,
-        timestamp: 0,
-        ssrc: 7,
-        payload: b"TS",
-    };
+    let want = RtpPacket { payload_type: MP2T, sequence: 513, timestamp: 0, ssrc: 7, payload: b"TS" };
     assert_eq!(parse(&plain), Ok(want));
     // Two CSRCs, an extension of one word, padding of three bytes, the marker bit and a dynamic type.
     let mut full = plain[..12].to_vec();
@@ -31,13 +25,7 @@ fn header_options_are_stepped_over() {
     full.extend_from_slice(&[1; 8]);
     full.extend_from_slice(&[0xBE, 0xDE, 0, 1, 9, 9, 9, 9]);
     full.extend_from_slice(b"TS\0\0\x03");
-    assert_eq!(
-        parse(&full),
-        Ok(RtpPacket {
-            payload_type: 96,
-            ..want
-        })
-    );
+    assert_eq!(parse(&full), Ok(RtpPacket { payload_type: 96, ..want }));
     for cut in 0..full.len() - 5 {
         assert!(parse(&full[..cut]).is_err(), "cut at {cut}");
     }
@@ -76,28 +64,14 @@ fn play(window: Window, script: &str) -> (String, RtpCounts) {
             session.tick(now, &mut emit);
             continue;
         }
-        let (ssrc, number) = word
-            .strip_prefix('b')
-            .map_or((1, word), |number| (2, number));
-        session
-            .push(
-                &datagram(ssrc, number.parse().unwrap(), word.as_bytes()),
-                now,
-                &mut emit,
-            )
-            .unwrap();
+        let (ssrc, number) = word.strip_prefix('b').map_or((1, word), |number| (2, number));
+        session.push(&datagram(ssrc, number.parse().unwrap(), word.as_bytes()), now, &mut emit).unwrap();
     }
     (out.join(" "), session.counts)
 }
 
 fn check(script: &str, want: &str) -> RtpCounts {
-    let (got, counts) = play(
-        Window {
-            packets_max: 4,
-            wait_ms: 100,
-        },
-        script,
-    );
+    let (got, counts) = play(Window { packets_max: 4, wait_ms: 100 }, script);
     assert_eq!(got, want, "script {script:?}");
     counts
 }
@@ -111,11 +85,7 @@ fn order_is_put_right_and_loss_given_up() {
     let counts = check("1 3 4 @99 5 @100 6", "1 -1 3 4 5 6");
     assert_eq!((counts.lost, counts.late), (1, 0));
     let counts = check("1 3 4 5 6 7 2", "1 -1 3 4 5 6 7");
-    assert_eq!(
-        (counts.lost, counts.late),
-        (1, 1),
-        "the window of four packets is full before its time"
-    );
+    assert_eq!((counts.lost, counts.late), (1, 1), "the window of four packets is full before its time");
     assert_eq!(check("1 4 @10 6 @100", "1 -2 4").lost, 2);
     assert_eq!(check("1 4 @10 6 @110", "1 -2 4 -1 6").lost, 3);
 }
@@ -127,28 +97,28 @@ fn duplicates_are_dropped_wherever_they_come() {
 }
 
 #[test]
+fn late_is_told_from_duplicate_after_a_long_time() {
+    let script: Vec<String> = (0..2000).filter(|n: &u16| *n != 1900).map(|n| n.to_string()).collect();
+    let (_, counts) = play(Window::default(), &format!("{} 1900 1899", script.join(" ")));
+    assert_eq!((counts.lost, counts.late, counts.duplicates), (0, 0, 1), "held: {counts:?}");
+    let (_, counts) = play(Window { packets_max: 4, wait_ms: 100 }, &format!("{} 1900 1899", script.join(" ")));
+    assert_eq!((counts.lost, counts.late, counts.duplicates), (1, 1, 1));
+}
+
+#[test]
 fn a_new_sender_restarts_when_it_holds() {
     assert_eq!(check("1 2 b70 b71 b72", "1 2 R b70 b71 b72").restarts, 1);
     let counts = check("1 b70 2 b90 3", "1 2 3");
-    assert_eq!(
-        counts.restarts, 0,
-        "two senders on one group: the first keeps the session"
-    );
+    assert_eq!(counts.restarts, 0, "two senders on one group: the first keeps the session");
     assert_eq!(check("1 3 b70 b71", "1 -1 3 R b70 b71").lost, 1);
     // The same sender restarted its encoder: other number, same SSRC.
-    assert_eq!(
-        check("100 101 30000 30001", "100 101 R 30000 30001").restarts,
-        1
-    );
+    assert_eq!(check("100 101 30000 30001", "100 101 R 30000 30001").restarts, 1);
     assert_eq!(check("100 101 30000 102", "100 101 102").restarts, 0);
 }
 
 #[test]
 fn a_sender_restarted_a_little_lower_is_not_late_for_ever() {
-    let script: Vec<String> = (500..510)
-        .chain(300..400)
-        .map(|n: u16| n.to_string())
-        .collect();
+    let script: Vec<String> = (500..510).chain(300..400).map(|n: u16| n.to_string()).collect();
     let (got, counts) = play(Window::default(), &script.join(" "));
     assert_eq!((counts.restarts, counts.late), (1, u64::from(BEHIND_MAX)));
     assert!(got.ends_with("398 399"), "{got}");
