@@ -30,7 +30,7 @@ fn check(bytes: &'static [u8], service: Option<u16>, length_ms: i64, lead: u16, 
     let reading = Reading::of(&read(&file, from, Ticks90k(file.length().0 * 5)));
     assert_eq!(reading.breaks, []);
     let steps = reading.steps(lead);
-    assert!(steps.len() > 20 && steps.iter().all(|s| (s - step).abs() <= 1), "{steps:?}");
+    assert!(steps.len() > 20 && steps.iter().all(|s| (s - step).abs() <= 2), "{steps:?}");
     for pid in reading.pcrs.keys() {
         // Of other services the pass lacks the picture that the file's end cuts off.
         let most = if *pid == lead { 9_000 } else { 27_000 };

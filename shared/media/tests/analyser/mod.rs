@@ -8,24 +8,24 @@ use headend_media::time::Pts;
 
 /// One PES packet as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    pub pts: Option<Pts>,
-    pub dts: Option<Pts>,
-    pub payload: Vec<u8>,
+pub(crate) struct Unit {
+    pub(crate) pts: Option<Pts>,
+    pub(crate) dts: Option<Pts>,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// All that was read of a stream.
 #[derive(Debug, Default)]
-pub struct Reading {
-    pub units: BTreeMap<u16, Vec<Unit>>,
-    pub pcrs: BTreeMap<u16, Vec<u64>>,
+pub(crate) struct Reading {
+    pub(crate) units: BTreeMap<u16, Vec<Unit>>,
+    pub(crate) pcrs: BTreeMap<u16, Vec<u64>>,
     /// Breaks of continuity counters: PID and packet.
-    pub breaks: Vec<(u16, usize)>,
-    pub packets: usize,
+    pub(crate) breaks: Vec<(u16, usize)>,
+    pub(crate) packets: usize,
 }
 
 impl Reading {
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         assert_eq!(bytes.len() % PACKET_BYTES, 0);
         let (mut reading, mut counters) = (Self::default(), BTreeMap::<Pid, u8>::new());
         for (index, packet) in bytes.chunks_exact(PACKET_BYTES).enumerate() {
@@ -66,18 +66,18 @@ impl Reading {
     }
 
     /// Elementary stream bytes of a PID.
-    pub fn es(&self, pid: u16) -> Vec<u8> {
+    pub(crate) fn es(&self, pid: u16) -> Vec<u8> {
         self.units.get(&pid).into_iter().flatten().flat_map(|unit| unit.payload.clone()).collect()
     }
 
     /// Steps between decoding times of a PID, in ticks.
-    pub fn steps(&self, pid: u16) -> Vec<i64> {
+    pub(crate) fn steps(&self, pid: u16) -> Vec<i64> {
         let times: Vec<Pts> = self.units.get(&pid).into_iter().flatten().filter_map(|unit| unit.dts).collect();
         times.windows(2).map(|pair| pair[1].signed_since(pair[0])).collect()
     }
 
     /// Steps between PCRs of a PID, in ticks of 90 kHz.
-    pub fn pcr_steps(&self, pid: u16) -> Vec<i64> {
+    pub(crate) fn pcr_steps(&self, pid: u16) -> Vec<i64> {
         let pcrs = self.pcrs.get(&pid).cloned().unwrap_or_default();
         pcrs.windows(2).map(|pair| Pts::new(pair[1] / 300).signed_since(Pts::new(pair[0] / 300))).collect()
     }
