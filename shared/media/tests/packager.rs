@@ -23,10 +23,10 @@ static FRANCE2: LazyLock<LoopFile> =
 static RAI: LazyLock<LoopFile> = LazyLock::new(|| file(include_bytes!("../../../tests/fixtures/ts/rai1.ts"), None));
 static EAC3: LazyLock<LoopFile> = LazyLock::new(|| file(include_bytes!("../../../tests/fixtures/ts/eac3.ts"), None));
 static SLATE: LazyLock<Arc<Slate>> =
-    LazyLock::new(|| Arc::new(Slate::from_ts(include_bytes!("../assets/slate.ts")).unwrap()));
+    LazyLock::new(|| Arc::new(Slate::from_ts(include_bytes!("../assets/slate.ts")).expect("the slate we ship")));
 
 fn file(bytes: &'static [u8], service: Option<u16>) -> LoopFile {
-    LoopFile::parse(Bytes::from_static(bytes), service).unwrap()
+    LoopFile::parse(Bytes::from_static(bytes), service).expect("a recording that loops")
 }
 
 fn secs(secs: i64) -> Ticks90k {
@@ -315,7 +315,7 @@ fn numbers_go_on_after_a_restart() {
 }
 
 /// The AAC track of h264-aac.ts moves to another PID, or another track comes, in packets behind a new PMT.
-fn move_audio(packets: &mut Vec<u8>, second_track: bool) {
+fn move_audio(packets: &mut [u8], second_track: bool) {
     let mut body = vec![
         0x02, 0xB0, 0x17, 0, 1, 0xC3, 0, 0, 0xFF, 0xFF, 0xF0, 0, 0x04, 0xE0, 0x74, 0xF0, 0, 0x1B, 0xE0, 0x65, 0xF0, 0,
     ];

@@ -24,7 +24,7 @@ fn read(file: &LoopFile, from: Ticks90k, length: Ticks90k) -> Vec<u8> {
 
 /// Plays five passes and more of a file; checks its length and the lead's steps, which must all be alike.
 fn check(bytes: &'static [u8], service: Option<u16>, length_ms: i64, lead: u16, step: i64) {
-    let file = LoopFile::parse(Bytes::from_static(bytes), service).unwrap();
+    let file = LoopFile::parse(Bytes::from_static(bytes), service).expect("a recording that loops");
     assert_eq!(file.length().as_millis(), length_ms);
     let from = START + Ticks90k::from_millis(700);
     let reading = Reading::of(&read(&file, from, Ticks90k(file.length().0 * 5)));
@@ -54,6 +54,7 @@ fn sound_goes_on_over_the_splice() {
     let reading = Reading::of(&read(&file, START, Ticks90k(file.length().0 * 4)));
     let steps = reading.steps(0x64);
     assert!(steps.iter().all(|step| (960..=2_880).contains(step)), "{steps:?}");
+    assert!(reading.es(0x64).starts_with(&[0xFF, 0xF1]), "sound begins with a whole frame");
     let whole = &reading.units[&0x64];
     assert!(whole.iter().rev().skip(1).all(|unit| unit.payload.starts_with(&[0xFF, 0xF1])));
 }
