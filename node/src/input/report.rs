@@ -62,7 +62,7 @@ impl InputCounters {
 }
 
 /// A copy of what is known of an input.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct InputReport {
     /// Its address, secrets masked.
     pub feed: String,
@@ -81,8 +81,10 @@ pub struct InputReport {
     /// Socket buffer the kernel granted, for UDP and RTP.
     pub receive_buffer_bytes: Option<usize>,
     /// The newest sample; `None` before the first.
+    #[serde(skip)]
     pub sample: Option<Arc<InputSample>>,
     /// The services as last known.
+    #[serde(skip)]
     pub services: Arc<Services>,
 }
 
