@@ -247,6 +247,7 @@ fn a_jump_of_the_source_does_not_show() {
     assert!(reading.steps(0x100).iter().all(|step| *step == 3_600));
     assert!(reading.steps(0x110).iter().all(|step| (0..7_200).contains(step)), "{:?}", reading.steps(0x110));
     assert_eq!(channel.out.numbers(true), [0_u64; 0]);
+    assert!(reading.units[&0x100].len() >= 300 && reading.units[&0x110].len() >= 560, "both go on");
 }
 
 #[test]
@@ -267,9 +268,12 @@ fn sources_change_without_a_seam() {
     let anchor = channel.out.anchors[0].0;
     channel.source(Some(3401), None).play(&RAI, START + secs(77), secs(5));
     channel.source(Some(3401), Some(anchor)).play(&RAI, START + secs(10), secs(5));
+    let behind = Anchor { at: anchor.at - secs(1), ..anchor };
+    channel.source(Some(3401), Some(behind)).play(&RAI, START + secs(15), secs(3));
     let reading = channel.out.check();
+    assert_eq!(reading.unfinished(), []);
     assert!(channel.out.segments.iter().all(|segment| !segment.discontinuity && !segment.slate));
-    assert_eq!(channel.out.numbers(false), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(channel.out.numbers(false), [0, 1, 2, 3, 4, 5, 6, 7]);
     assert!(reading.steps(0x100).iter().all(|step| (1..=90_000).contains(step)), "{:?}", reading.steps(0x100));
 }
 
@@ -293,6 +297,7 @@ fn slate_while_there_is_nothing() {
     let reading = channel.out.check();
     assert_eq!((channel.out.numbers(true), channel.out.numbers(false)), (vec![0, 3], vec![1, 2, 4, 5, 6]));
     assert!(reading.steps(0x100).iter().all(|step| *step > 0));
+    assert_eq!(reading.unfinished(), []);
 }
 
 #[test]

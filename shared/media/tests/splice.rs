@@ -77,6 +77,7 @@ fn all_services_of_a_multiplex_play_along() {
     for pid in [0x200, 0x201, 0x202, 0x208, 0x1F4, 0x28A, 0x28D, 0x240] {
         assert!(reading.units[&pid].len() > 2, "{pid:#x}");
     }
+    assert_eq!(reading.unfinished(), []);
 }
 
 #[test]

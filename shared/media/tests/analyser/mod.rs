@@ -12,6 +12,8 @@ pub(crate) struct Unit {
     pub(crate) pts: Option<Pts>,
     pub(crate) dts: Option<Pts>,
     pub(crate) payload: Vec<u8>,
+    /// Elementary stream bytes by `PES_packet_length`; `None` when it is open.
+    pub(crate) announced: Option<usize>,
 }
 
 /// All that was read of a stream.
@@ -58,6 +60,8 @@ impl Reading {
                 pts: header.pts.map(Pts::new),
                 dts: header.decode_time().map(Pts::new),
                 payload: header.payload(payload).to_vec(),
+                announced: (header.packet_length > 0)
+                    .then(|| (usize::from(header.packet_length) + 6).saturating_sub(header.header_bytes)),
             };
             self.units.entry(pid).or_default().push(unit);
         } else if let Some(unit) = self.units.get_mut(&pid).and_then(|units| units.last_mut()) {
@@ -68,6 +72,13 @@ impl Reading {
     /// Elementary stream bytes of a PID.
     pub(crate) fn es(&self, pid: u16) -> Vec<u8> {
         self.units.get(&pid).into_iter().flatten().flat_map(|unit| unit.payload.clone()).collect()
+    }
+
+    /// PIDs with PES packets that have not the length they announce, the last of each PID aside.
+    pub(crate) fn unfinished(&self) -> Vec<u16> {
+        let whole = |unit: &Unit| unit.announced.is_none_or(|bytes| bytes == unit.payload.len());
+        let cut = |units: &[Unit]| units.iter().rev().skip(1).any(|unit| !whole(unit));
+        self.units.iter().filter(|(_, units)| cut(units)).map(|(pid, _)| *pid).collect()
     }
 
     /// Steps between decoding times of a PID, in ticks.
