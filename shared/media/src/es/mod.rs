@@ -18,5 +18,5 @@ mod recordings;
 mod units;
 
 pub use access_unit::{AccessUnitScan, Verdict, VideoCodec, VideoParameters};
-pub use audio::{AudioCodec, AudioParameters, first_frame, sniff};
+pub use audio::{AudioCodec, AudioParameters, FrameScan, first_frame, sniff};
 pub use bits::Defect;

@@ -3,7 +3,7 @@
 //! The transport streams are those of `tests/fixtures/ts`; the walk below is just enough to get at the elementary
 //! streams and is no demultiplexer.
 
-use super::{AccessUnitScan, AudioCodec, Verdict, VideoCodec, first_frame, sniff};
+use super::{AccessUnitScan, AudioCodec, FrameScan, Verdict, VideoCodec, first_frame, sniff};
 use crate::pes::PesHeader;
 
 const FRANCE2: &[u8] = include_bytes!("../../../../tests/fixtures/ts/france2.ts");
@@ -78,16 +78,17 @@ fn video_of_real_broadcasts() {
     }
 }
 
+/// Elementary stream pieces of one PID, packet by packet, from the first PES start on.
+fn elementary(stream: &'static [u8], pid: u16) -> impl Iterator<Item = (bool, &'static [u8])> {
+    payloads(stream, pid).skip_while(|(start, _)| !start).map(|(start, payload)| {
+        (start, if start { PesHeader::parse(payload).unwrap().payload(payload) } else { payload })
+    })
+}
+
 /// Elementary stream of the first whole PES packet.
 fn first_pes(stream: &'static [u8], pid: u16) -> Vec<u8> {
-    let mut es = vec![];
-    for (start, payload) in payloads(stream, pid).skip_while(|(start, _)| !start) {
-        if start && !es.is_empty() {
-            break;
-        }
-        es.extend_from_slice(if start { PesHeader::parse(payload).unwrap().payload(payload) } else { payload });
-    }
-    es
+    let rest = elementary(stream, pid).skip(1).take_while(|(start, _)| !start);
+    elementary(stream, pid).take(1).chain(rest).flat_map(|(_, piece)| piece).copied().collect()
 }
 
 #[test]
@@ -105,6 +106,10 @@ fn audio_of_real_broadcasts() {
         let p = first_frame(codec, &es).unwrap();
         let got = format!("{} {} Hz {} ch, {} bytes", p.codecs, p.sample_rate, p.channels, p.frame_bytes);
         assert_eq!(got, want, "pid {pid:#x}");
+        let mut scan = FrameScan::new(codec);
+        let found = elementary(stream, pid).find_map(|(_, piece)| scan.push(piece).cloned());
+        let found = found.map(|p| (p.codecs, p.sample_rate, p.channels));
+        assert_eq!(found, Some((p.codecs, p.sample_rate, p.channels)), "pid {pid:#x} packet by packet");
         assert!(sniff(&es).is_none_or(|sniffed| sniffed == codec), "pid {pid:#x} looks like {:?}", sniff(&es));
     }
 }
