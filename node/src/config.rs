@@ -132,8 +132,8 @@ pub struct Http {
 /// # Errors
 /// [`ConfigError`] names file, line and key, and what would be right.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let file: File = config::load(path)?;
-    check(file).map_err(|(key, reason)| ConfigError::value(path, key, reason))
+    let loaded = config::load::<File>(path)?;
+    check(loaded.config).map_err(|(key, reason)| loaded.places.refuse(key, &reason))
 }
 
 fn check(file: File) -> Result<Config, (&'static str, String)> {

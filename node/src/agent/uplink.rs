@@ -16,8 +16,7 @@ use bytes::Bytes;
 use headend_rt::{
     Clock,
     link::{
-        Announcement, BrokerUrl, Courier, CourierError, CourierTask, Incoming, Link, LinkError, LinkOptions, LinkTls,
-        MqttTask, OutboxLimits, Publish, Recovery, Subscription, mqtt,
+        Announcement, BrokerUrl, Courier, CourierError, CourierTask, Incoming, Link, LinkError, LinkOptions, MqttTask, OutboxLimits, Publish, Recovery, Subscription, mqtt,
     },
 };
 use headend_wire::{
@@ -25,6 +24,7 @@ use headend_wire::{
     SourceName, Topic, WIRE_VERSION, Will,
     report::{EventAck, WillCause, WireAnchor},
 };
+use rustls::ClientConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Why the uplink could not be made.
@@ -114,7 +114,7 @@ impl Uplink {
     pub fn open(
         speaker: Speaker,
         clock: Arc<dyn Clock>,
-        broker: (BrokerUrl, Option<LinkTls>),
+        broker: (BrokerUrl, Option<Arc<ClientConfig>>),
         birth: Birth,
         state_dir: &Path,
     ) -> Result<(Self, Halves), UplinkError> {

@@ -27,7 +27,7 @@ use super::{
     keys::KeyStore,
     record::{Record, RecordError, RecordStore},
 };
-use crate::input::{Ring, RingReader, Start};
+use crate::input::ring::{Ring, RingReader, Start};
 
 /// Bytes of segments held in memory for one channel.
 pub const MEMORY_BYTES_MAX: usize = 16 << 20;

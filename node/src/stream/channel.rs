@@ -10,6 +10,7 @@ use headend_failover::{Choice, Chooser, Decision, Policy, PolicyError, SoakRules
 use headend_media::{
     package::{Event, FILL_MAX, Packager, Profile, Segment, Slate, SourceStart},
     playlist::KeyBase,
+    service::ServiceId,
     time::Ticks90k,
 };
 use headend_rt::{CancellationToken, Clock, Repeat};
@@ -23,7 +24,12 @@ use super::{
 };
 use crate::{
     agent::uplink::Uplink,
-    input::{Monotonic, Ring, RingReader, RingWriter, SourceReport, Start, Step},
+    input::{
+        health::{InputSample, SAMPLE_MS},
+        intake::Monotonic,
+        ring::{RingReader, RingWriter, Start, Step},
+        set::InputHandle,
+    },
     output::{keys::KeyStore, live::Live},
 };
 
@@ -59,6 +65,8 @@ pub struct Parts {
     pub key_base: watch::Receiver<KeyBase>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
+    /// The monotonic time of inputs and rings.
+    pub mono: Monotonic,
     /// The picture for when nothing is left.
     pub slate: Arc<Slate>,
     /// Where the channel says how it is.
@@ -69,12 +77,19 @@ pub struct Parts {
 pub struct OpenSource {
     /// Its name.
     pub name: SourceName,
-    /// The service in its multiplex.
-    pub service: Option<u16>,
-    /// Its packets.
-    pub ring: Ring,
-    /// What it shows, every 250 ms.
-    pub report: watch::Receiver<SourceReport>,
+    /// Its input, shared with every channel that uses it.
+    pub input: InputHandle,
+    /// What it shows.
+    pub samples: watch::Receiver<Arc<InputSample>>,
+}
+
+impl OpenSource {
+    /// Takes a hold on an open input.
+    #[must_use]
+    pub fn new(name: SourceName, input: InputHandle) -> Self {
+        let samples = input.samples();
+        Self { name, input, samples }
+    }
 }
 
 /// The policy of a channel as the rules of `failover`.
@@ -107,7 +122,7 @@ impl Channel {
     /// # Errors
     /// [`PolicyError`] when its policy breaks a rule.
     pub fn new(parts: Parts) -> Result<Self, PolicyError> {
-        let (health, chooser) = rules(&parts.desired, Monotonic::now().millis())?;
+        let (health, chooser) = rules(&parts.desired, parts.mono.ms())?;
         let now_ms = u64::try_from(parts.clock.unix_ms()).unwrap_or(0);
         let resume = parts.live.resume(parts.slate.layout(), now_ms, HOLE_MAX.min(FILL_MAX));
         let segment = Ticks90k::from_secs(parts.desired.segment_secs.into());
@@ -144,7 +159,7 @@ impl Channel {
     fn take(&mut self, step: Step, buffer: &[u8], events: &mut Vec<Event>) {
         match step {
             Step::Packets { bytes, arrived_ms } => {
-                let age_ms = Monotonic::now().millis().saturating_sub(arrived_ms);
+                let age_ms = self.parts.mono.ms().saturating_sub(arrived_ms);
                 let age = Ticks90k::from_millis(i64::try_from(age_ms).unwrap_or(0));
                 let arrived = self.now_90k() - age;
                 self.packager.push(&buffer[..bytes], arrived, &mut |event| events.push(event));
@@ -162,11 +177,13 @@ impl Channel {
 
     /// Looks at every source and does what `failover` decides.
     fn look(&mut self, events: &mut Vec<Event>) {
-        let now = Monotonic::now().millis();
+        let now = self.parts.mono.ms();
         for source in &mut self.parts.sources {
-            let report = source.report.borrow_and_update();
-            if let Some(sample) = &report.sample {
-                self.health.sample(&source.name, now, sample);
+            // Once for each sample, and again when none came: an input that died must be seen to.
+            let fresh = source.samples.has_changed().unwrap_or(true);
+            let sample = source.samples.borrow_and_update();
+            if fresh || now.saturating_sub(sample.at_ms) > 2 * SAMPLE_MS {
+                self.health.sample(&source.name, now, &sample.observe(source.input.service(), now));
             }
         }
         let candidates = self.health.candidates(now);
@@ -195,9 +212,9 @@ impl Channel {
         match to.as_ref().and_then(|name| self.parts.sources.iter().find(|source| source.name == *name)) {
             Some(source) => {
                 let anchor = self.parts.anchors.get(&channel, &source.name);
-                let start = SourceStart { service: source.service, anchor };
+                let start = SourceStart { service: source.input.service().map(|service| service.0), anchor };
                 self.packager.change_source(start, &mut |event| events.push(event));
-                self.reader = Some(source.ring.reader_from(Start::Back(BACK)));
+                self.reader = Some(source.input.ring().reader_from(Start::Back(BACK)));
             }
             None => {
                 self.packager.source_lost(&mut |event| events.push(event));
@@ -218,7 +235,7 @@ impl Channel {
     async fn act(&mut self, event: Event) {
         match event {
             Event::Segment(segment) => self.give_out(segment).await,
-            Event::Packets(packets) => self.parts.packets.publish(&packets, Monotonic::now().millis()),
+            Event::Packets(packets) => self.parts.packets.publish(&packets, self.parts.mono.ms()),
             Event::Tracks(tracks) => self.parts.live.set_tracks(tracks),
             Event::Anchored(anchor, reason) => {
                 let Some(source) = self.chooser.on().cloned() else { return };
@@ -275,16 +292,21 @@ impl Channel {
 
     fn tell(&self, candidates: &[headend_failover::Candidate<SourceName>]) {
         let sources = self.parts.sources.iter().map(|source| {
-            let report = source.report.borrow();
             let seen = candidates.iter().find(|seen| seen.id == source.name);
-            let fault = seen.and_then(|seen| seen.fault).map(|fault| fault.to_string()).unwrap_or_default();
-            let up = seen.is_some_and(|seen| seen.health == headend_failover::Health::Good);
+            let report = source.input.report();
+            let service = service_of(&source.samples.borrow(), source.input.service());
+            let (bitrate_bps, per_minute) = service.unwrap_or((0, 0));
+            let fault = seen.and_then(|seen| seen.fault).map(|fault| fault.to_string());
             SourceHealth {
                 source: source.name.clone(),
-                up,
-                fault: if fault.is_empty() { report.fault.clone() } else { fault },
-                bitrate_bps: report.bitrate_bps,
-                cc_errors_per_minute: report.cc_errors_per_minute,
+                up: seen.is_some_and(|seen| seen.health == headend_failover::Health::Good),
+                // While it is away, why it could not be opened says more than that nothing comes.
+                fault: match fault {
+                    Some(fault) => report.last_error.map_or(fault.clone(), |error| format!("{fault}; {error}")),
+                    None => String::new(),
+                },
+                bitrate_bps,
+                cc_errors_per_minute: u32::try_from(per_minute).unwrap_or(u32::MAX),
             }
         });
         let (bitrate_bps, last_segment) = self.parts.live.figures();
@@ -308,6 +330,15 @@ impl Channel {
             changed
         });
     }
+}
+
+/// Rate and continuity errors a minute of a source's service.
+fn service_of(sample: &InputSample, wanted: Option<ServiceId>) -> Option<(u64, u64)> {
+    let found = match wanted {
+        Some(id) => sample.services.iter().find(|service| service.service == id),
+        None => sample.services.first(),
+    };
+    found.map(|service| (service.bitrate_bps, service.continuity_per_minute))
 }
 
 /// The next step of the playing source; never, while there is none.

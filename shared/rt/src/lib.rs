@@ -2,9 +2,8 @@
 //!
 //! The rooms in the order a program meets them: [`trace`] (log lines), [`config`] and [`secret`] (what the operator
 //! wrote), [`clock`] (what time it is), [`supervisor`] and [`shutdown`] (what runs, and how it ends), [`tls`] and
-//! [`serve`] (HTTP on our own accept loop), [`atomic_file`] (small durable state), [`link`] (MQTT and the
-//! outbox), [`event_ring`] (what happened
-//! lately), [`error`] (one line for a person). Nothing here knows television.
+//! [`serve`] (HTTP on our own accept loop), [`link`] (MQTT and the outbox), [`atomic_file`] (small durable state),
+//! [`event_ring`] (what happened lately), [`error`] (one line for a person). Nothing here knows television.
 
 pub mod atomic_file;
 pub mod clock;

@@ -11,7 +11,7 @@ use super::{
     Shared,
     answer::{self, Kind},
 };
-use crate::input::InputReport;
+use crate::input::report::InputReport;
 
 /// What the rest of the program says of itself.
 #[derive(Debug, Clone, Serialize)]

@@ -14,7 +14,7 @@ use super::{
     live::peer,
 };
 use crate::{
-    input::{RingReader, Step},
+    input::ring::{RingReader, Step},
     output::live::Live,
 };
 

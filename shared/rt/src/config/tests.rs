@@ -207,6 +207,13 @@ fn later_files_add_and_replace() {
     assert_eq!((config.site.as_str(), config.output.port), ("a", Some(2)));
     assert_eq!(config.output.channels, ["two", "three"]);
     assert_eq!(config.tags.len(), 2);
+    let place = |key| loaded.places.find(key).map(ToString::to_string);
+    assert_eq!(
+        place("output.port").as_deref(),
+        Some("conf.d/a.toml:2"),
+        "the value in force"
+    );
+    assert_eq!(place("output").as_deref(), Some("node.toml:2"));
     let told: Vec<_> = loaded
         .overrides
         .iter()
