@@ -161,8 +161,14 @@ mod tests {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
         let (send, changes) = mpsc::channel(1);
         let (from, to) = (Some(key("car-1")), None);
-        let seen =
-            vec![Candidate { id: key("car-1"), health: Health::Down, lasting_ms: 5, soak_left_ms: 0, fault: None }];
+        let seen = vec![Candidate {
+            id: key("car-1"),
+            health: Health::Down,
+            lasting_ms: 5,
+            soak_left_ms: 0,
+            watchable: false,
+            fault: None,
+        }];
         let reason = Reason::Lost { from: key("car-1"), fault: None };
         let change = Change { channel: "news".parse().unwrap(), audience: "paris".to_owned(), from, to, reason, seen };
         send.send(change).await.unwrap();
