@@ -166,10 +166,11 @@ pub enum EventKind {
     },
 }
 
-/// Acknowledges every event up to and including `id`, at `event-ack`.
+/// Acknowledges the event `id` and no other, at `event-ack`: a broker that restarts may lose earlier ones
+/// while it delivers this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventAck {
-    /// The last event id the controller has stored.
+    /// The event the controller has stored.
     pub id: u64,
 }
 
