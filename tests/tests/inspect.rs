@@ -4,8 +4,11 @@ use anyhow::{Context, Result};
 use headend_tests::{program::Program, world::fixture};
 use serde_json::Value;
 
-/// File; then per service: id, name, and its streams as `pid codec language`. From tests/fixtures/ts/README.md.
-const EXPECTED: [(&str, &[(u64, &str, &[&str])]); 4] = [
+/// A service: id, name, and its streams as `pid codec language`.
+type Service = (u64, &'static str, &'static [&'static str]);
+
+/// What each file holds, from tests/fixtures/ts/README.md.
+const EXPECTED: [(&str, &[Service]); 4] = [
     (
         "france2.ts",
         &[(
