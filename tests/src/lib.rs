@@ -4,8 +4,12 @@
 //! counts pictures with ffmpeg. It knows formats (`media`, `access`, `wire`) and no room of node or controller.
 
 pub mod client;
+pub mod endless;
 pub mod feed;
+pub mod history;
+pub mod lone;
 pub mod player;
 pub mod program;
+pub mod transport;
 pub mod wait;
 pub mod world;
