@@ -1,1 +1,11 @@
-//! Black-box tests of the real programs.
+//! Black-box tests of the real programs, and what they share with the demo.
+//!
+//! Everything here drives the programs from outside: it starts binaries, reads their ready line, talks HTTP and
+//! counts pictures with ffmpeg. It knows formats (`media`, `access`, `wire`) and no room of node or controller.
+
+pub mod client;
+pub mod feed;
+pub mod player;
+pub mod program;
+pub mod wait;
+pub mod world;

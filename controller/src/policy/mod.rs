@@ -1,1 +1,4 @@
+//! Decisions of the controller as pure functions: what is known in, the decision and its
+//! reason out. No IO, no clock.
 
+pub mod entitlement;

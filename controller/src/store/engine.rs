@@ -68,8 +68,8 @@ impl IdempotencyKey {
     /// [`BadIdempotencyKey`] for anything else.
     pub fn new(text: impl Into<String>) -> Result<Self, BadIdempotencyKey> {
         let text = text.into();
-        let good = (1..=IDEMPOTENCY_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let good =
+            (1..=IDEMPOTENCY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         good.then_some(Self(text)).ok_or(BadIdempotencyKey)
     }
 
@@ -79,11 +79,7 @@ impl IdempotencyKey {
     pub fn random(scope: &str) -> Self {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits).expect("the kernel gives random bytes once it has started");
-        let scope: String = scope
-            .chars()
-            .filter(char::is_ascii_graphic)
-            .take(64)
-            .collect();
+        let scope: String = scope.chars().filter(char::is_ascii_graphic).take(64).collect();
         Self(format!("{scope}:{:032x}", u128::from_be_bytes(bits)))
     }
 
@@ -124,15 +120,7 @@ impl Batch {
     /// what the age of the idempotency key is counted from.
     #[must_use]
     pub fn new(idempotency: IdempotencyKey, at_ms: u64) -> Self {
-        Self {
-            idempotency,
-            at_ms,
-            expect: vec![],
-            puts: vec![],
-            deletes: vec![],
-            answer: vec![],
-            fills_above: None,
-        }
+        Self { idempotency, at_ms, expect: vec![], puts: vec![], deletes: vec![], answer: vec![], fills_above: None }
     }
 
     /// Commits only if `key` is as `expect` says.
@@ -165,11 +153,7 @@ impl Batch {
 
     /// Bytes of the keys and values the batch writes.
     pub(crate) fn bytes(&self) -> usize {
-        let puts: usize = self
-            .puts
-            .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum();
+        let puts: usize = self.puts.iter().map(|(key, value)| key.len() + value.len()).sum();
         puts + self.deletes.iter().map(Vec::len).sum::<usize>() + self.answer.len()
     }
 
@@ -182,17 +166,13 @@ impl Batch {
         let mut written = BTreeSet::new();
         for key in self.puts.iter().map(|(key, _)| key).chain(&self.deletes) {
             if !written.insert(key) {
-                return Err(CommitError::WrittenTwice {
-                    key: printable(key),
-                });
+                return Err(CommitError::WrittenTwice { key: printable(key) });
             }
         }
         for key in self.expect.iter().map(|(key, _)| key).chain(written) {
             let reserved = key.first().is_none_or(|first| *first == RESERVED);
             if reserved && self.fills_above.is_none() {
-                return Err(CommitError::Reserved {
-                    key: printable(key),
-                });
+                return Err(CommitError::Reserved { key: printable(key) });
             }
             within("bytes in a key", key.len(), KEY_BYTES_MAX)?;
         }
@@ -211,9 +191,7 @@ impl Batch {
 
 fn within(what: &str, have: usize, max: usize) -> Result<(), CommitError> {
     let what = what.to_owned();
-    (have <= max)
-        .then_some(())
-        .ok_or(CommitError::TooLarge { what, have, max })
+    (have <= max).then_some(()).ok_or(CommitError::TooLarge { what, have, max })
 }
 
 /// A key for people: what is visible ASCII, and the rest escaped.
@@ -273,7 +251,8 @@ pub enum CommitError {
         /// Bytes that must be free for a write to be tried.
         need_bytes: u64,
     },
-    /// The engine met a fault and takes no writes until the controller is started again.
+    /// The engine met a fault and takes no writes until the controller is started again,
+    /// which it brings about itself.
     #[error("store takes no writes since a fault ({reason}); restart the controller")]
     Failed {
         /// What happened.
@@ -358,28 +337,16 @@ mod tests {
             empty().put("k", vec![0; VALUE_BYTES_MAX + 1]),
             Err("too large: 4097 bytes in the value of k, the limit is 4096"),
         );
-        check(
-            empty().put(vec![b'k'; KEY_BYTES_MAX + 1], ""),
-            Err("too large: 257 bytes in a key, the limit is 256"),
-        );
-        check(
-            empty().put("k", "").delete("k"),
-            Err("key k is written twice in one batch"),
-        );
-        check(
-            empty().put("\0m", ""),
-            Err("key \\x00m belongs to the engine"),
-        );
+        check(empty().put(vec![b'k'; KEY_BYTES_MAX + 1], ""), Err("too large: 257 bytes in a key, the limit is 256"));
+        check(empty().put("k", "").delete("k"), Err("key k is written twice in one batch"));
+        check(empty().put("\0m", ""), Err("key \\x00m belongs to the engine"));
         check(empty().put("", ""), Err("key  belongs to the engine"));
         check(
             empty().answer(vec![0; ANSWER_BYTES_MAX + 1]),
             Err("too large: 1025 bytes in the answer, the limit is 1024"),
         );
         let many = (0..=BATCH_OPS_MAX).fold(empty(), |b, n| b.delete(n.to_string()));
-        check(
-            many,
-            Err("too large: 513 keys in the batch, the limit is 512"),
-        );
+        check(many, Err("too large: 513 keys in the batch, the limit is 512"));
     }
 
     #[test]
@@ -388,9 +355,6 @@ mod tests {
         assert_eq!(IdempotencyKey::new(""), Err(BadIdempotencyKey));
         assert_eq!(IdempotencyKey::new("a b"), Err(BadIdempotencyKey));
         assert_eq!(IdempotencyKey::new("x".repeat(129)), Err(BadIdempotencyKey));
-        assert_ne!(
-            IdempotencyKey::random("probe"),
-            IdempotencyKey::random("probe")
-        );
+        assert_ne!(IdempotencyKey::random("probe"), IdempotencyKey::random("probe"));
     }
 }

@@ -15,9 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::engine::{
-    Batch, CommitError, Engine, IdempotencyKey, KEY_BYTES_MAX, ReadError, VALUE_BYTES_MAX,
-};
+use super::engine::{Batch, CommitError, Engine, IdempotencyKey, KEY_BYTES_MAX, ReadError, VALUE_BYTES_MAX};
 
 /// The format this release writes and reads.
 pub const FORMAT: u32 = 1;
@@ -122,26 +120,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins the text.
-    pub(crate) fn new(
-        out: Box<dyn Write + Send>,
-        at_ms: u64,
-        commit: u64,
-    ) -> Result<Self, ExportError> {
-        let summary = Summary {
-            at_ms,
-            commit,
-            records: 0,
-        };
-        let mut writer = Self {
-            out: BufWriter::with_capacity(1 << 16, out),
-            crc: 0,
-            summary,
-        };
-        writer.line(&Head {
-            headend_export: FORMAT,
-            at_ms,
-            commit,
-        })?;
+    pub(crate) fn new(out: Box<dyn Write + Send>, at_ms: u64, commit: u64) -> Result<Self, ExportError> {
+        let summary = Summary { at_ms, commit, records: 0 };
+        let mut writer = Self { out: BufWriter::with_capacity(1 << 16, out), crc: 0, summary };
+        writer.line(&Head { headend_export: FORMAT, at_ms, commit })?;
         Ok(writer)
     }
 
@@ -154,29 +136,19 @@ impl Writer {
         };
         let (text, base64) = text_or_base64(rest);
         self.summary.records += 1;
-        self.line(&Line {
-            key,
-            key_base64,
-            version,
-            text,
-            base64,
-        })
+        self.line(&Line { key, key_base64, version, text, base64 })
     }
 
     /// Writes the last line and hands everything to the file below.
     pub(crate) fn finish(mut self) -> Result<Summary, ExportError> {
         let crc32c = format!("{:08x}", self.crc);
-        self.line(&Tail {
-            records: self.summary.records,
-            crc32c,
-        })?;
+        self.line(&Tail { records: self.summary.records, crc32c })?;
         self.out.flush().map_err(ExportError::Write)?;
         Ok(self.summary)
     }
 
     fn line(&mut self, content: &impl Serialize) -> Result<(), ExportError> {
-        let mut text = serde_json::to_vec(content)
-            .map_err(|error| ExportError::Write(io::Error::other(error)))?;
+        let mut text = serde_json::to_vec(content).map_err(|error| ExportError::Write(io::Error::other(error)))?;
         text.push(b'\n');
         self.crc = crc32c::crc32c_append(self.crc, &text);
         self.out.write_all(&text).map_err(ExportError::Write)
@@ -197,11 +169,7 @@ impl Line {
         let rest = either(self.text, self.base64).map_err(|what| format!("value: {what}"))?;
         let value: Vec<u8> = self.version.into_iter().chain(rest).collect();
         if key.is_empty() || key.len() > KEY_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
-            return Err(format!(
-                "key of {} and value of {} bytes",
-                key.len(),
-                value.len()
-            ));
+            return Err(format!("key of {} and value of {} bytes", key.len(), value.len()));
         }
         Ok((key, value))
     }
@@ -214,6 +182,9 @@ fn either(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, Strin
         _ => Err("needs text or base64, one of them".to_owned()),
     }
 }
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// Reads an export record by record. Memory is bounded by the longest line allowed. What
 /// was given must be thrown away when an error follows: that the text is whole is known at
@@ -231,36 +202,21 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`ExportError::Damaged`], [`ExportError::Format`] or [`ExportError::Read`].
     pub fn new(source: R) -> Result<Self, ExportError> {
-        let mut lines = Lines {
-            source: BufReader::new(source),
-            number: 0,
-            crc: 0,
-        };
+        let mut lines = Lines { source: BufReader::new(source), number: 0, crc: 0 };
         let first = lines.next()?;
         let head: Head = lines.parse(&first)?;
         if head.headend_export != FORMAT {
-            return Err(ExportError::Format {
-                format: head.headend_export,
-            });
+            return Err(ExportError::Format { format: head.headend_export });
         }
-        let summary = Summary {
-            at_ms: head.at_ms,
-            commit: head.commit,
-            records: 0,
-        };
-        Ok(Self {
-            lines,
-            summary,
-            last_key: vec![],
-            ended: false,
-        })
+        let summary = Summary { at_ms: head.at_ms, commit: head.commit, records: 0 };
+        Ok(Self { lines, summary, last_key: vec![], ended: false })
     }
 
     /// The next key and value; none once the last line was read and found to match.
     ///
     /// # Errors
     /// [`ExportError::Damaged`] or [`ExportError::Read`].
-    pub fn next_record(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, ExportError> {
+    pub fn next_record(&mut self) -> Result<Option<Pair>, ExportError> {
         if self.ended {
             return Ok(None);
         }
@@ -269,9 +225,7 @@ impl<R: Read> Reader<R> {
         // A record's line has other fields than the last one, so it never parses as it.
         if let Ok(tail) = serde_json::from_slice::<Tail>(&line) {
             if (tail.records, tail.crc32c) != (self.summary.records, crc32c) {
-                return Err(self
-                    .lines
-                    .damaged("checksum or number of records does not match"));
+                return Err(self.lines.damaged("checksum or number of records does not match"));
             }
             self.ended = true;
             return self.lines.end().map(|()| None);
@@ -304,9 +258,7 @@ impl<R: Read> Lines<R> {
         self.number += 1;
         let mut line = vec![];
         let mut bounded = (&mut self.source).take(LINE_BYTES_MAX as u64);
-        bounded
-            .read_until(b'\n', &mut line)
-            .map_err(ExportError::Read)?;
+        bounded.read_until(b'\n', &mut line).map_err(ExportError::Read)?;
         if line.last() != Some(&b'\n') {
             return Err(self.damaged("cut short, or a line is too long"));
         }
@@ -326,10 +278,7 @@ impl<R: Read> Lines<R> {
     }
 
     fn damaged(&self, what: impl Into<String>) -> ExportError {
-        ExportError::Damaged {
-            line: self.number,
-            what: what.into(),
-        }
+        ExportError::Damaged { line: self.number, what: what.into() }
     }
 }
 
@@ -344,10 +293,7 @@ pub fn verify(source: impl Read) -> Result<Summary, ExportError> {
 }
 
 pub(crate) fn open(path: &Path) -> Result<File, ExportError> {
-    File::open(path).map_err(|source| ExportError::Open {
-        path: path.to_owned(),
-        source,
-    })
+    File::open(path).map_err(|source| ExportError::Open { path: path.to_owned(), source })
 }
 
 /// The number that versions of a store filled from an export of `commit` start above: far
@@ -362,10 +308,7 @@ pub(crate) fn floor_above(commit: u64) -> u64 {
 ///
 /// # Errors
 /// As [`verify`], [`ExportError::NotEmpty`], [`ExportError::Refused`].
-pub async fn import(
-    engine: &dyn Engine,
-    mut source: impl Read + Seek,
-) -> Result<Summary, ExportError> {
+pub async fn import(engine: &dyn Engine, mut source: impl Read + Seek) -> Result<Summary, ExportError> {
     let summary = verify(&mut source)?;
     if !engine.scan(b"", None, 1).await?.is_empty() {
         return Err(ExportError::NotEmpty);
@@ -427,11 +370,7 @@ mod tests {
 
     #[test]
     fn the_text_is_readable() {
-        let text = written([
-            (&b"a/1"[..], &b"\x01{\"x\":1}"[..]),
-            (b"b", b""),
-            (b"c", b"\x02\xFF"),
-        ]);
+        let text = written([(&b"a/1"[..], &b"\x01{\"x\":1}"[..]), (b"b", b""), (b"c", b"\x02\xFF")]);
         let expected = concat!(
             "{\"headend_export\":1,\"at_ms\":5,\"commit\":9}\n",
             "{\"key\":\"a/1\",\"version\":1,\"text\":\"{\\\"x\\\":1}\"}\n",
@@ -439,14 +378,7 @@ mod tests {
             "{\"key\":\"c\",\"version\":2,\"base64\":\"/w==\"}\n",
         );
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(
-            text.strip_suffix("\n")
-                .unwrap()
-                .rsplit_once('\n')
-                .unwrap()
-                .0,
-            expected.trim()
-        );
+        assert_eq!(text.strip_suffix("\n").unwrap().rsplit_once('\n').unwrap().0, expected.trim());
     }
 
     fn check(text: &[u8], expected: &str) {
@@ -456,36 +388,19 @@ mod tests {
     #[test]
     fn damage_is_named_with_its_line() {
         let text = written([(&b"a"[..], &b"\x01one"[..]), (b"b", b"\x01two")]);
-        check(
-            b"",
-            "export is damaged at line 1 (cut short, or a line is too long); take another export",
-        );
+        check(b"", "export is damaged at line 1 (cut short, or a line is too long); take another export");
         let cut = &text[..text.len() - 3];
-        check(
-            cut,
-            "export is damaged at line 4 (cut short, or a line is too long); take another export",
-        );
-        let changed = String::from_utf8(text.clone())
-            .unwrap()
-            .replace("two", "twe");
+        check(cut, "export is damaged at line 4 (cut short, or a line is too long); take another export");
+        let changed = String::from_utf8(text.clone()).unwrap().replace("two", "twe");
         check(
             changed.as_bytes(),
             "export is damaged at line 4 (checksum or number of records does not match); take another export",
         );
         let longer = [&text[..], b"x"].concat();
-        check(
-            &longer,
-            "export is damaged at line 4 (text goes on after the last line); take another export",
-        );
-        check(
-            b"{\"headend_export\":2,\"at_ms\":0,\"commit\":0}\n",
-            "export has format 2, this release reads 1",
-        );
+        check(&longer, "export is damaged at line 4 (text goes on after the last line); take another export");
+        check(b"{\"headend_export\":2,\"at_ms\":0,\"commit\":0}\n", "export has format 2, this release reads 1");
         let endless = vec![b'x'; 2 * LINE_BYTES_MAX];
-        check(
-            &endless,
-            "export is damaged at line 1 (cut short, or a line is too long); take another export",
-        );
+        check(&endless, "export is damaged at line 1 (cut short, or a line is too long); take another export");
     }
 
     proptest! {

@@ -8,10 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
-use super::engine::{
-    Batch, CommitError, Committed, Engine, Entries, RESERVED, ReadError, SCAN_ENTRIES_MAX,
-    Versioned,
-};
+use super::engine::{Batch, CommitError, Committed, Engine, Entries, RESERVED, ReadError, SCAN_ENTRIES_MAX, Versioned};
 use super::export::{ExportError, Summary, Writer};
 use super::stage::{AnswerLimits, BY_AGE, Base, Stage};
 
@@ -39,10 +36,7 @@ impl MemoryEngine {
     /// An empty engine that remembers answers within `limits`.
     #[must_use]
     pub fn with_answers(limits: AnswerLimits) -> Self {
-        Self {
-            limits,
-            ..Self::default()
-        }
+        Self { limits, ..Self::default() }
     }
 
     /// The records. A panic elsewhere cannot leave them half changed: a group is worked
@@ -89,11 +83,7 @@ impl Base for Kept {
 
     fn oldest_answers(&self, max: usize) -> Result<Vec<Vec<u8>>, String> {
         let keys = self.records.range(BY_AGE.to_vec()..).map(|(key, _)| key);
-        Ok(keys
-            .take_while(|key| key.starts_with(BY_AGE))
-            .take(max)
-            .cloned()
-            .collect())
+        Ok(keys.take_while(|key| key.starts_with(BY_AGE)).take(max).cloned().collect())
     }
 }
 
@@ -116,11 +106,7 @@ impl Engine for MemoryEngine {
         ready(self.kept().commit(&batch, self.limits)).boxed()
     }
 
-    fn export(
-        &self,
-        out: Box<dyn Write + Send>,
-        at_ms: u64,
-    ) -> BoxFuture<'_, Result<Summary, ExportError>> {
+    fn export(&self, out: Box<dyn Write + Send>, at_ms: u64) -> BoxFuture<'_, Result<Summary, ExportError>> {
         let kept = self.kept();
         let written = Writer::new(out, at_ms, kept.commit).and_then(|mut writer| {
             for (key, value) in &kept.records {

@@ -31,8 +31,7 @@ mod stage;
 #[cfg(test)]
 mod suite;
 
-pub use engine::{
-    Batch, CommitError, Committed, Engine, Expect, IdempotencyKey, ReadError, Version, Versioned,
-};
+pub use engine::{Batch, CommitError, Committed, Engine, Expect, IdempotencyKey, ReadError, Version, Versioned};
 pub use memory::MemoryEngine;
 pub use sled::{SledEngine, SledOptions};
+pub use table::{Draft, Kept, Record, StoreError, Table};

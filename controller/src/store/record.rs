@@ -48,10 +48,7 @@ pub(crate) fn decode(key: &[u8], raw: &[u8]) -> Result<Versioned, Damage> {
     if checksum(key, version, bytes) != u32::from_be_bytes(*crc) {
         return Err(Damage::Checksum);
     }
-    Ok(Versioned {
-        version,
-        bytes: bytes.to_vec(),
-    })
+    Ok(Versioned { version, bytes: bytes.to_vec() })
 }
 
 fn checksum(key: &[u8], version: Version, bytes: &[u8]) -> u32 {
@@ -89,10 +86,7 @@ impl Tally {
     /// The tally as 24 bytes.
     pub(crate) fn to_bytes(self) -> [u8; 24] {
         let mut out = [0; 24];
-        for (place, number) in out
-            .chunks_exact_mut(8)
-            .zip([self.commit, self.records, self.sum])
-        {
+        for (place, number) in out.chunks_exact_mut(8).zip([self.commit, self.records, self.sum]) {
             place.copy_from_slice(&number.to_be_bytes());
         }
         out
@@ -130,10 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn kept(version: u64, bytes: &[u8]) -> Versioned {
-        Versioned {
-            version: Version(version),
-            bytes: bytes.to_vec(),
-        }
+        Versioned { version: Version(version), bytes: bytes.to_vec() }
     }
 
     #[test]

@@ -26,34 +26,22 @@ const PART: &str = "part";
 ///
 /// # Errors
 /// [`ExportError`]; the older copies are then all still there.
-pub async fn put(
-    engine: &dyn Engine,
-    directory: &Path,
-    at_ms: u64,
-) -> Result<(PathBuf, Summary), ExportError> {
+pub async fn put(engine: &dyn Engine, directory: &Path, at_ms: u64) -> Result<(PathBuf, Summary), ExportError> {
     let part = directory.join(format!("{PREFIX}{at_ms:015}.{PART}"));
-    let fail = |path: &Path, source| ExportError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |path: &Path, source| ExportError::Open { path: path.to_owned(), source };
     fs::create_dir_all(directory).map_err(|source| fail(directory, source))?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&part)
-        .map_err(|source| fail(&part, source))?;
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(true).open(&part).map_err(|source| fail(&part, source))?;
     let copy = file.try_clone().map_err(|source| fail(&part, source))?;
     let written = engine.export(Box::new(copy), at_ms).await;
-    let summary =
-        match written.and_then(|s| file.sync_all().map(|()| s).map_err(ExportError::Write)) {
-            Ok(summary) => summary,
-            Err(error) => {
-                // Half a copy would only take room; the error is what matters.
-                let _ = fs::remove_file(&part);
-                return Err(error);
-            }
-        };
+    let summary = match written.and_then(|s| file.sync_all().map(|()| s).map_err(ExportError::Write)) {
+        Ok(summary) => summary,
+        Err(error) => {
+            // Half a copy would only take room; the error is what matters.
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
+    };
     let path = directory.join(format!("{PREFIX}{at_ms:015}{SUFFIX}"));
     fs::rename(&part, &path).map_err(|source| fail(&path, source))?;
     let sync = || File::open(directory)?.sync_all();
@@ -90,9 +78,7 @@ fn times(directory: &Path) -> io::Result<BTreeSet<u64>> {
     let mut times = BTreeSet::new();
     for entry in entries {
         let name = entry?.file_name();
-        let time = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+        let time = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
         times.extend(time.and_then(|time| time.parse::<u64>().ok()));
     }
     Ok(times)
@@ -153,10 +139,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("exports");
         let engine = MemoryEngine::new();
-        engine
-            .commit(Batch::new(IdempotencyKey::random("t"), 0).put("k", "v"))
-            .await
-            .unwrap();
+        engine.commit(Batch::new(IdempotencyKey::random("t"), 0).put("k", "v")).await.unwrap();
         assert!(is_due(&directory, 0).unwrap());
         let (first, summary) = put(&engine, &directory, 1000).await.unwrap();
         // One record and what is remembered of its write.

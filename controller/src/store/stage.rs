@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{
-    Batch, CommitError, Committed, Expect, RESERVED, Version, Versioned, printable,
-};
+use super::engine::{Batch, CommitError, Committed, Expect, RESERVED, Version, Versioned, printable};
 
 /// Keys of the engine itself. `ANSWER` + idempotency key holds the time and the first
 /// answer; `BY_AGE` + time + idempotency key finds the oldest.
@@ -28,10 +26,7 @@ pub struct AnswerLimits {
 impl Default for AnswerLimits {
     /// A day, and 100,000 answers (at the most about 130 MB, usually under 10).
     fn default() -> Self {
-        Self {
-            keep_ms: 24 * 3_600_000,
-            count_max: 100_000,
-        }
+        Self { keep_ms: 24 * 3_600_000, count_max: 100_000 }
     }
 }
 
@@ -51,7 +46,6 @@ pub(crate) struct Stage<'b> {
     base: &'b dyn Base,
     limits: AnswerLimits,
     changes: Changes,
-    bytes: usize,
     commit: u64,
     answers: u64,
     added: usize,
@@ -72,21 +66,7 @@ impl<'b> Stage<'b> {
     /// A stage over `base`, whose newest commit is `commit` and which remembers `answers`.
     pub(crate) fn new(base: &'b dyn Base, limits: AnswerLimits, commit: u64, answers: u64) -> Self {
         let changes = Changes::new();
-        Self {
-            base,
-            limits,
-            changes,
-            bytes: 0,
-            commit,
-            answers,
-            added: 0,
-            now_ms: 0,
-        }
-    }
-
-    /// Bytes staged so far.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        Self { base, limits, changes, commit, answers, added: 0, now_ms: 0 }
     }
 
     /// Stages one batch and says what it will be answered once the group is durable.
@@ -105,14 +85,11 @@ impl<'b> Stage<'b> {
                 Expect::At(wanted) => version == Some(*wanted),
             };
             if !holds {
-                return Err(CommitError::Conflict {
-                    key: printable(key),
-                });
+                return Err(CommitError::Conflict { key: printable(key) });
             }
         }
         // Nothing can be refused from here on.
         self.commit = self.commit.max(batch.fills_above.unwrap_or(0)) + 1;
-        self.bytes += batch.bytes();
         for (key, value) in &batch.puts {
             self.set(key.clone(), value.clone());
         }
@@ -122,38 +99,23 @@ impl<'b> Stage<'b> {
         if batch.fills_above.is_none() {
             self.remember(batch, remembered.map(|(at_ms, _)| at_ms));
         } else {
-            let answers = batch
-                .puts
-                .iter()
-                .filter(|(key, _)| key.starts_with(ANSWER))
-                .count();
+            let answers = batch.puts.iter().filter(|(key, _)| key.starts_with(ANSWER)).count();
             self.answers += answers as u64;
         }
         let version = Version(self.commit);
-        Ok(Committed {
-            version,
-            answer: batch.answer.clone(),
-            repeated: false,
-        })
+        Ok(Committed { version, answer: batch.answer.clone(), repeated: false })
     }
 
     /// Drops answers that are too old or too many, a few more than were added, and gives
     /// the changes of the whole group.
     pub(crate) fn finish(mut self) -> Result<Staged, CommitError> {
         if self.added > 0 {
-            let oldest = self
-                .base
-                .oldest_answers(2 * self.added + 8)
-                .map_err(failed)?;
+            let oldest = self.base.oldest_answers(2 * self.added + 8).map_err(failed)?;
             for by_age in oldest {
                 self.expire(&by_age);
             }
         }
-        Ok(Staged {
-            changes: self.changes,
-            commit: self.commit,
-            answers: self.answers,
-        })
+        Ok(Staged { changes: self.changes, commit: self.commit, answers: self.answers })
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Versioned>, CommitError> {
@@ -173,8 +135,7 @@ impl<'b> Stage<'b> {
         if batch.fills_above.is_some() {
             return Ok(None);
         }
-        let Some(kept) = self.read(&[ANSWER, batch.idempotency.as_str().as_bytes()].concat())?
-        else {
+        let Some(kept) = self.read(&[ANSWER, batch.idempotency.as_str().as_bytes()].concat())? else {
             return Ok(None);
         };
         let (at_ms, answer) = kept
@@ -182,11 +143,7 @@ impl<'b> Stage<'b> {
             .split_first_chunk::<8>()
             .ok_or_else(|| failed("an idempotency record is cut short".to_owned()))?;
         let answer = answer.to_vec();
-        let first = Committed {
-            version: kept.version,
-            answer,
-            repeated: true,
-        };
+        let first = Committed { version: kept.version, answer, repeated: true };
         Ok(Some((u64::from_be_bytes(*at_ms), first)))
     }
 
@@ -194,26 +151,19 @@ impl<'b> Stage<'b> {
         let name = batch.idempotency.as_str().as_bytes();
         match stale_at_ms {
             Some(at_ms) => {
-                self.changes
-                    .insert([BY_AGE, &at_ms.to_be_bytes(), name].concat(), None);
+                self.changes.insert([BY_AGE, &at_ms.to_be_bytes(), name].concat(), None);
             }
             None => self.answers += 1,
         }
         let at_ms = batch.at_ms.to_be_bytes();
-        self.set(
-            [ANSWER, name].concat(),
-            [&at_ms, &batch.answer[..]].concat(),
-        );
+        self.set([ANSWER, name].concat(), [&at_ms, &batch.answer[..]].concat());
         self.set([BY_AGE, &at_ms, name].concat(), vec![]);
         self.added += 1;
         self.now_ms = batch.at_ms;
     }
 
     fn expire(&mut self, by_age: &[u8]) {
-        let Some((at_ms, name)) = by_age
-            .strip_prefix(BY_AGE)
-            .and_then(|rest| rest.split_first_chunk::<8>())
-        else {
+        let Some((at_ms, name)) = by_age.strip_prefix(BY_AGE).and_then(|rest| rest.split_first_chunk::<8>()) else {
             return;
         };
         let old = u64::from_be_bytes(*at_ms).saturating_add(self.limits.keep_ms) <= self.now_ms;
@@ -288,21 +238,11 @@ mod tests {
             AnswerLimits::default(),
             &[
                 batch("1", 0).expect("k", Expect::Absent).put("k", "one"),
-                batch("2", 0)
-                    .expect("k", Expect::Absent)
-                    .put("k", "two")
-                    .put("other", "x"),
-                batch("3", 0)
-                    .expect("k", Expect::At(Version(1)))
-                    .put("k", "three"),
+                batch("2", 0).expect("k", Expect::Absent).put("k", "two").put("other", "x"),
+                batch("3", 0).expect("k", Expect::At(Version(1))).put("k", "three"),
             ],
         );
-        assert_eq!(
-            got[1],
-            Err(CommitError::Conflict {
-                key: "k".to_owned()
-            })
-        );
+        assert_eq!(got[1], Err(CommitError::Conflict { key: "k".to_owned() }));
         assert_eq!(got[2].as_ref().unwrap().version, Version(2));
         assert_eq!(map.0[b"k".as_slice()].bytes, b"three");
         assert!(!map.0.contains_key(b"other".as_slice()));
@@ -312,38 +252,23 @@ mod tests {
     #[test]
     fn a_repeat_within_one_group_and_later_gets_the_first_answer() {
         let (mut map, mut at) = (Map::default(), (0, 0));
-        let limits = AnswerLimits {
-            keep_ms: 100,
-            count_max: 10,
-        };
+        let limits = AnswerLimits { keep_ms: 100, count_max: 10 };
         let first = batch("1", 1000).put("k", "one").answer("made 17");
         let again = batch("1", 1050).put("k", "two").answer("made 18");
         let got = map.run(&mut at, limits, &[first, again.clone()]);
-        let expected = Committed {
-            version: Version(1),
-            answer: b"made 17".to_vec(),
-            repeated: true,
-        };
+        let expected = Committed { version: Version(1), answer: b"made 17".to_vec(), repeated: true };
         assert_eq!(got[1], Ok(expected.clone()));
         assert_eq!(map.run(&mut at, limits, &[again]), [Ok(expected)]);
         // A day later (here 100 ms) the same key is a new write.
         let later = batch("1", 1100).put("k", "three");
-        assert!(
-            !map.run(&mut at, limits, &[later])[0]
-                .as_ref()
-                .unwrap()
-                .repeated
-        );
+        assert!(!map.run(&mut at, limits, &[later])[0].as_ref().unwrap().repeated);
         assert_eq!((map.remembered(), at), ((1, 1), (2, 1)));
     }
 
     #[test]
     fn answers_are_bounded_in_number_and_age() {
         let (mut map, mut at) = (Map::default(), (0, 0));
-        let limits = AnswerLimits {
-            keep_ms: 100,
-            count_max: 4,
-        };
+        let limits = AnswerLimits { keep_ms: 100, count_max: 4 };
         for n in 0..50 {
             map.run(&mut at, limits, &[batch(&n.to_string(), n)]);
             assert!(map.remembered().0 <= 4 && map.remembered().0 == map.remembered().1);

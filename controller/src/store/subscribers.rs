@@ -1,1 +1,22 @@
+//! Subscribers, by login.
 
+use super::table::Record;
+use crate::domain::{Login, Refusal, Subscriber};
+
+impl Record for Subscriber {
+    const FAMILY: &'static str = "subscribers";
+    const VERSION: u8 = 1;
+    type Key = Login;
+
+    fn key(&self) -> Login {
+        self.login.clone()
+    }
+
+    fn key_text(key: &Login) -> String {
+        key.to_string()
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        Self::check(self)
+    }
+}

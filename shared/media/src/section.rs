@@ -4,6 +4,9 @@
 //! and names the PID and the source. Framing is ISO/IEC 13818-1 §2.4.4. CRC_32, length limits and versions are
 //! `table`'s job. Driven by whoever owns the PID: the service watch, the card's ECM reader.
 
+use crate::continuity::{Counter, Verdict};
+use crate::packet::{Packet, Scrambling};
+
 const HEADER_BYTES: usize = 3;
 const STUFFING: u8 = 0xFF;
 
@@ -87,6 +90,31 @@ impl SectionAssembler {
             }
         }
         bytes
+    }
+}
+
+/// One PID's packets to sections: drops repeats, and forgets the unfinished section where packets are missing.
+#[derive(Debug, Default)]
+pub struct SectionReader {
+    counter: Counter,
+    assembler: SectionAssembler,
+}
+
+impl SectionReader {
+    /// Takes the next packet of the PID. Damaged and scrambled packets are as good as lost.
+    pub fn push(&mut self, packet: &Packet<'_>, emit: Emit<'_>) {
+        if packet.tei() || packet.scrambling() != Scrambling::Clear {
+            return self.assembler.reset();
+        }
+        match self.counter.judge(packet) {
+            Verdict::Ok => {}
+            Verdict::Duplicate | Verdict::Repeated => return,
+            Verdict::Gap { .. } => self.assembler.reset(),
+        }
+        if packet.has_payload() {
+            self.assembler
+                .push(packet.payload(), packet.unit_start(), emit);
+        }
     }
 }
 
@@ -186,6 +214,31 @@ mod tests {
         assembler.push(&[0, 0x42, 0x70, 2, 1], true, emit);
         assembler.reset();
         assembler.push(&[2], false, emit);
+    }
+
+    #[test]
+    fn repeats_are_dropped_and_gaps_forget() {
+        let packet = |counter: u8, start: u8, payload: &[u8]| {
+            let mut bytes = [STUFFING; 188];
+            bytes[..4].copy_from_slice(&[0x47, start, 0x11, 0x30 | counter]);
+            bytes[4] = u8::try_from(183 - payload.len()).unwrap();
+            bytes[5] = 0;
+            bytes[188 - payload.len()..].copy_from_slice(payload);
+            bytes
+        };
+        let read = |packets: &[[u8; 188]]| {
+            let (mut reader, mut got) = (SectionReader::default(), vec![]);
+            for bytes in packets {
+                reader.push(&Packet::new(bytes).unwrap(), &mut |result| {
+                    got.push(result.unwrap().to_vec())
+                });
+            }
+            got
+        };
+        let (start, end) = (packet(1, 0x40, &[0, 0x42, 0x70, 2, 1]), packet(2, 0, &[2]));
+        assert_eq!(read(&[start, start, end, end]), [[0x42, 0x70, 2, 1, 2]]);
+        assert!(read(&[start, packet(3, 0, &[2])]).is_empty());
+        assert!(read(&[start, packet(2, 0x80, &[2]), packet(3, 0, &[2])]).is_empty());
     }
 
     /// Packs sections back to back into payloads of `payload_bytes`, as a multiplexer does.

@@ -1,16 +1,20 @@
 //! The shell that both programs share: everything that knows tokio, sockets, files and the wall clock.
 //!
-//! The rooms in the order a program meets them: [`trace`] (log lines), [`secret`] (secrets from files), [`clock`]
-//! (what time it is), [`tls`] and [`serve`] (HTTP on our own accept loop), [`atomic_file`] (small durable state),
-//! [`link`] (MQTT and the outbox), [`event_ring`] (what happened lately), [`error`] (one line for a person). Nothing here knows television.
+//! The rooms in the order a program meets them: [`trace`] (log lines), [`config`] and [`secret`] (what the operator
+//! wrote), [`clock`] (what time it is), [`supervisor`] and [`shutdown`] (what runs, and how it ends), [`tls`] and
+//! [`serve`] (HTTP on our own accept loop), [`link`] (MQTT and the outbox), [`atomic_file`] (small durable state),
+//! [`event_ring`] (what happened lately), [`error`] (one line for a person). Nothing here knows television.
 
 pub mod atomic_file;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod event_ring;
 pub mod link;
 pub mod secret;
 pub mod serve;
+pub mod shutdown;
+pub mod supervisor;
 pub mod tls;
 pub mod trace;
 
@@ -18,5 +22,6 @@ pub use clock::{Clock, SimulatedClock, SystemClock};
 pub use error::chain;
 pub use event_ring::EventRing;
 pub use secret::{Secret, SecretFile};
+pub use supervisor::{Fate, Supervisor};
 pub use tokio_util::sync::CancellationToken;
 pub use trace::Repeat;

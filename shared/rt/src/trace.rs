@@ -168,7 +168,10 @@ mod tests {
             crate::chain(&error).starts_with("log level \"nonsense=loud\" (use error"),
             "{error}"
         );
+        // Other tests in this process keep the usual report of their panics.
+        let usual = std::panic::take_hook();
         start("error,headend_rt=warn", Form::Json).unwrap();
+        std::panic::set_hook(usual);
         assert!(matches!(
             start("info", Form::Human),
             Err(TraceError::Start(_))

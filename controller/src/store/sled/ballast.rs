@@ -56,9 +56,7 @@ impl Ballast {
 /// Bytes an ordinary user can still write in the file system of `path`.
 pub(super) fn free_bytes(path: &std::path::Path) -> io::Result<u64> {
     let found = statvfs(path)?;
-    Ok(found
-        .blocks_available()
-        .saturating_mul(found.fragment_size()))
+    Ok(found.blocks_available().saturating_mul(found.fragment_size()))
 }
 
 #[cfg(test)]
@@ -68,18 +66,12 @@ mod tests {
     #[test]
     fn made_once_released_and_made_again() {
         let directory = tempfile::tempdir().unwrap();
-        let ballast = Ballast {
-            path: directory.path().join("ballast"),
-            bytes: 100_000,
-        };
+        let ballast = Ballast { path: directory.path().join("ballast"), bytes: 100_000 };
         assert!(!ballast.release());
         assert!(ballast.tend().unwrap() && ballast.is_there());
         let before = fs::metadata(&ballast.path).unwrap().modified().unwrap();
         assert!(ballast.tend().unwrap());
-        assert_eq!(
-            fs::metadata(&ballast.path).unwrap().modified().unwrap(),
-            before
-        );
+        assert_eq!(fs::metadata(&ballast.path).unwrap().modified().unwrap(), before);
         assert!(ballast.release() && !ballast.is_there());
         assert!(ballast.tend().unwrap() && ballast.is_there());
     }
@@ -88,10 +80,7 @@ mod tests {
     fn not_made_where_room_is_short() {
         let directory = tempfile::tempdir().unwrap();
         let bytes = free_bytes(directory.path()).unwrap();
-        let ballast = Ballast {
-            path: directory.path().join("ballast"),
-            bytes,
-        };
+        let ballast = Ballast { path: directory.path().join("ballast"), bytes };
         assert!(!ballast.tend().unwrap() && !ballast.is_there());
     }
 }

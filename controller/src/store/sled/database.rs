@@ -33,11 +33,7 @@ pub(super) enum Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::StorageFull {
-            Self::NoSpace
-        } else {
-            Self::Io(error)
-        }
+        if error.kind() == io::ErrorKind::StorageFull { Self::NoSpace } else { Self::Io(error) }
     }
 }
 
@@ -55,10 +51,11 @@ impl From<::sled::Error> for Fault {
 fn is_full(error: &io::Error) -> bool {
     let text = error.to_string();
     error.kind() == io::ErrorKind::StorageFull
-        || ["StorageFull", "os error 28", "No space left"]
-            .iter()
-            .any(|sign| text.contains(sign))
+        || ["StorageFull", "os error 28", "No space left"].iter().any(|sign| text.contains(sign))
 }
+
+/// Given each record in key order; an error ends the reading.
+type Take<'a> = &'a mut dyn FnMut(&[u8], Versioned) -> Result<(), ExportError>;
 
 /// An open sled database. Its file is fsynced by us, because sled's flush does not.
 pub(super) struct Database {
@@ -76,26 +73,18 @@ impl Database {
         fs::create_dir_all(directory)?;
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name.starts_with("snap.") && name.ends_with(".generating") {
                 fs::remove_file(&path)?;
             }
         }
-        let config = ::sled::Config::default()
-            .path(directory)
-            .cache_capacity(cache_bytes)
-            .flush_every_ms(None);
+        let config = ::sled::Config::default().path(directory).cache_capacity(cache_bytes).flush_every_ms(None);
         let start = Instant::now();
         let tree = loop {
             match caught(|| config.open()).map_err(Fault::Damaged)? {
                 Ok(tree) => break tree,
                 Err(::sled::Error::Io(error))
-                    if error.to_string().contains("could not acquire lock")
-                        && start.elapsed() < LOCK_WAIT =>
+                    if error.to_string().contains("could not acquire lock") && start.elapsed() < LOCK_WAIT =>
                 {
                     std::thread::park_timeout(Duration::from_millis(20));
                 }
@@ -103,12 +92,7 @@ impl Database {
             }
         };
         let file = File::open(directory.join("db"))?;
-        let database = Self {
-            tree,
-            file,
-            directory: directory.to_owned(),
-            on_panic: OnceLock::new(),
-        };
+        let database = Self { tree, file, directory: directory.to_owned(), on_panic: OnceLock::new() };
         // The open may have renamed a snapshot; the directory must know before we go on.
         database.make_durable().map_err(Fault::Damaged)?;
         sync_directory(directory)?;
@@ -150,8 +134,7 @@ impl Database {
             Ok(())
         })
         .map_err(|error| Fault::Damaged(error.to_string()))?;
-        let tally =
-            kept_tally.ok_or_else(|| damaged("the record of the last commit is missing"))?;
+        let tally = kept_tally.ok_or_else(|| damaged("the record of the last commit is missing"))?;
         found.commit = tally.commit;
         if found != tally {
             return Err(damaged("records are missing or stale"));
@@ -228,10 +211,7 @@ impl Database {
             }
         }
         let version = Version(tally.commit);
-        let kept = Versioned {
-            version,
-            bytes: tally.to_bytes().to_vec(),
-        };
+        let kept = Versioned { version, bytes: tally.to_bytes().to_vec() };
         batch.insert(TALLY, record::encode(TALLY, &kept));
         self.run(|| self.tree.apply_batch(batch))
     }
@@ -243,10 +223,7 @@ impl Database {
     }
 
     /// Every record with its own key, the engine's included.
-    fn each(
-        &self,
-        take: &mut dyn FnMut(&[u8], Versioned) -> Result<(), ExportError>,
-    ) -> Result<(), ExportError> {
+    fn each(&self, take: Take<'_>) -> Result<(), ExportError> {
         let mut iter = self.tree.iter();
         while let Some((key, raw)) = self.guarded(b"", || iter.next().transpose())? {
             take(&key, decoded(&key, &raw)?)?;
@@ -254,15 +231,8 @@ impl Database {
         Ok(())
     }
 
-    fn guarded<T>(
-        &self,
-        key: &[u8],
-        work: impl FnOnce() -> Result<T, ::sled::Error>,
-    ) -> Result<T, ReadError> {
-        self.run(work).map_err(|what| ReadError::Engine {
-            key: printable(key),
-            what,
-        })
+    fn guarded<T>(&self, key: &[u8], work: impl FnOnce() -> Result<T, ::sled::Error>) -> Result<T, ReadError> {
+        self.run(work).map_err(|what| ReadError::Engine { key: printable(key), what })
     }
 
     fn run<T>(&self, work: impl FnOnce() -> Result<T, ::sled::Error>) -> Result<T, String> {
@@ -291,10 +261,7 @@ impl Base for Database {
 }
 
 fn decoded(key: &[u8], raw: &[u8]) -> Result<Versioned, ReadError> {
-    record::decode(key, raw).map_err(|what| ReadError::Damaged {
-        key: printable(key),
-        what: what.to_string(),
-    })
+    record::decode(key, raw).map_err(|what| ReadError::Damaged { key: printable(key), what: what.to_string() })
 }
 
 fn damaged(what: &str) -> Fault {

@@ -11,8 +11,7 @@ use nix::fcntl::Flock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::engine::{
-    Batch, CommitError, Committed, Engine, Entries, RESERVED, ReadError, SCAN_ENTRIES_MAX,
-    Versioned,
+    Batch, CommitError, Committed, Engine, Entries, RESERVED, ReadError, SCAN_ENTRIES_MAX, Versioned,
 };
 use super::super::export::{ExportError, Summary};
 use super::ballast::Ballast;
@@ -58,21 +57,13 @@ impl SledEngine {
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(queue))
-            .map_err(|source| OpenError::Io {
-                path: options.directory.clone(),
-                source,
-            })?;
+            .map_err(|source| OpenError::Io { path: options.directory.clone(), source })?;
         let (jobs, thread) = (Some(jobs), Some(thread));
-        Ok(Self {
-            shared,
-            jobs,
-            thread,
-            ballast: options.ballast(),
-            _lock: opened.lock,
-        })
+        Ok(Self { shared, jobs, thread, ballast: options.ballast(), _lock: opened.lock })
     }
 
-    /// Why writes are no longer taken, if they are not. Goes to the health page.
+    /// Why writes are no longer taken, if they are not. Seen only where the hook for faults
+    /// does not end the process.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.shared.failure()
@@ -97,12 +88,7 @@ impl SledEngine {
         }
     }
 
-    fn entries(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Entries, ReadError> {
+    fn entries(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Entries, ReadError> {
         let limit = limit.min(SCAN_ENTRIES_MAX);
         let before = self.shared.before();
         let mut entries: Entries = before
@@ -126,11 +112,7 @@ impl SledEngine {
         Ok(entries)
     }
 
-    async fn ask<T, E>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Job,
-        stopped: E,
-    ) -> Result<T, E> {
+    async fn ask<T, E>(&self, job: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Job, stopped: E) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
         let Some(jobs) = &self.jobs else {
             return Err(stopped);
@@ -157,20 +139,11 @@ impl Engine for SledEngine {
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, CommitError>> {
-        self.ask(|reply| Job::Commit(batch, reply), CommitError::Stopped)
-            .boxed()
+        self.ask(|reply| Job::Commit(batch, reply), CommitError::Stopped).boxed()
     }
 
-    fn export(
-        &self,
-        out: Box<dyn Write + Send>,
-        at_ms: u64,
-    ) -> BoxFuture<'_, Result<Summary, ExportError>> {
-        self.ask(
-            move |reply| Job::Export(out, at_ms, reply),
-            ExportError::Stopped,
-        )
-        .boxed()
+    fn export(&self, out: Box<dyn Write + Send>, at_ms: u64) -> BoxFuture<'_, Result<Summary, ExportError>> {
+        self.ask(move |reply| Job::Export(out, at_ms, reply), ExportError::Stopped).boxed()
     }
 }
 

@@ -57,9 +57,7 @@ fn watch_engine_threads() {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             before(panic);
-            let inside = panic
-                .location()
-                .is_some_and(|place| is_engine_source(place.file()));
+            let inside = panic.location().is_some_and(|place| is_engine_source(place.file()));
             if inside && !CAUGHT.get() {
                 die(&message(panic.payload()));
             }
@@ -68,9 +66,7 @@ fn watch_engine_threads() {
 }
 
 fn is_engine_source(file: &str) -> bool {
-    file.split(['/', '\\'])
-        .any(|part| part == "sled" || part.starts_with("sled-0."))
-        && !file.contains("controller")
+    file.split(['/', '\\']).any(|part| part == "sled" || part.starts_with("sled-0.")) && !file.contains("controller")
 }
 
 #[cfg(test)]
@@ -80,10 +76,7 @@ mod tests {
     #[test]
     fn engine_sources_are_told_from_ours() {
         let check = |file, expected| assert_eq!(is_engine_source(file), expected, "{file}");
-        check(
-            "/x/registry/src/index/sled-0.34.7/src/pagecache/mod.rs",
-            true,
-        );
+        check("/x/registry/src/index/sled-0.34.7/src/pagecache/mod.rs", true);
         check("/build/vendor/sled/src/tree.rs", true);
         check("controller/src/store/sled/writer.rs", false);
         check("/x/registry/src/index/tokio-1.54.0/src/lib.rs", false);
@@ -92,9 +85,6 @@ mod tests {
     #[test]
     fn a_caught_panic_is_its_message() {
         assert_eq!(caught(|| 5), Ok(5));
-        assert_eq!(
-            caught::<()>(|| panic!("page {} lost", 5)),
-            Err("panic: page 5 lost".to_owned())
-        );
+        assert_eq!(caught::<()>(|| panic!("page {} lost", 5)), Err("panic: page 5 lost".to_owned()));
     }
 }

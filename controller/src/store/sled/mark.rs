@@ -25,11 +25,7 @@ pub(super) struct Mark {
 impl Mark {
     /// Makes the file with `tally` in it, durable but for its directory entry.
     pub(super) fn create(path: &Path, tally: Tally) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
         file.set_len(2 * SLOT_BYTES)?;
         let mut mark = Self { file, next_slot: 0 };
         mark.set(tally)?;
@@ -41,11 +37,7 @@ impl Mark {
     pub(super) fn open(path: &Path) -> io::Result<(Self, Option<Tally>)> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let slots = [read_slot(&file, 0), read_slot(&file, 1)];
-        let newest = slots
-            .iter()
-            .flatten()
-            .max_by_key(|tally| tally.commit)
-            .copied();
+        let newest = slots.iter().flatten().max_by_key(|tally| tally.commit).copied();
         // The next write goes over the other slot.
         let next_slot = u64::from(slots[0].is_some() && slots[0] == newest);
         Ok((Self { file, next_slot }, newest))
@@ -78,11 +70,7 @@ mod tests {
     use super::*;
 
     fn tally(commit: u64) -> Tally {
-        Tally {
-            commit,
-            records: 2 * commit,
-            sum: 3 * commit,
-        }
+        Tally { commit, records: 2 * commit, sum: 3 * commit }
     }
 
     #[test]

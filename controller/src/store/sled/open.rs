@@ -60,10 +60,7 @@ impl SledOptions {
     }
 
     pub(super) fn ballast(&self) -> Ballast {
-        Ballast {
-            path: self.directory.join("ballast"),
-            bytes: self.ballast_bytes,
-        }
+        Ballast { path: self.directory.join("ballast"), bytes: self.ballast_bytes }
     }
 }
 
@@ -121,10 +118,7 @@ pub enum OpenError {
 fn way_out(newest: Option<&Path>) -> String {
     match newest {
         Some(export) => {
-            format!(
-                "restore it with: headend-controller import {}",
-                export.display()
-            )
+            format!("restore it with: headend-controller import {}", export.display())
         }
         None => "there is no good export beside it; restore it from a copy kept elsewhere with: \
                  headend-controller import FILE"
@@ -164,26 +158,15 @@ pub(super) fn open(options: &SledOptions) -> Result<Opened, OpenError> {
             tracing::warn!(directory = %directory.display(), %error, "could not make the ballast")
         }
     }
-    Ok(Opened {
-        database,
-        mark,
-        tally,
-        answers,
-        lock,
-    })
+    Ok(Opened { database, mark, tally, answers, lock })
 }
 
 fn lock(directory: &Path) -> Result<Flock<File>, OpenError> {
-    let fail = |source| OpenError::Io {
-        path: directory.to_owned(),
-        source,
-    };
+    let fail = |source| OpenError::Io { path: directory.to_owned(), source };
     fs::create_dir_all(directory).map_err(fail)?;
     let file = File::create(directory.join("lock")).map_err(fail)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        nix::errno::Errno::EWOULDBLOCK => OpenError::InUse {
-            path: directory.to_owned(),
-        },
+        nix::errno::Errno::EWOULDBLOCK => OpenError::InUse { path: directory.to_owned() },
         other => fail(other.into()),
     })
 }
@@ -195,11 +178,7 @@ fn explain(directory: &Path, fault: Fault) -> OpenError {
         Fault::Io(source) => OpenError::Io { path, source },
         Fault::Damaged(what) => {
             let newest_export = shelf::newest_good(&exports_directory(directory));
-            OpenError::Damaged {
-                path,
-                what,
-                newest_export,
-            }
+            OpenError::Damaged { path, what, newest_export }
         }
     }
 }
@@ -231,10 +210,7 @@ fn open_database(options: &SledOptions) -> Result<(Database, (Mark, Tally, u64))
 
 /// Makes a whole database beside the place it will have; a crash leaves nothing but a
 /// directory that the next open removes.
-fn make<E: From<Fault>>(
-    options: &SledOptions,
-    fill: &mut dyn FnMut(&Database) -> Result<Tally, E>,
-) -> Result<(), E> {
+fn make<E: From<Fault>>(options: &SledOptions, fill: &mut dyn FnMut(&Database) -> Result<Tally, E>) -> Result<(), E> {
     let path = options.directory.join(MAKING);
     let io = |error: io::Error| E::from(error.into());
     remove(&path).map_err(io)?;
@@ -281,10 +257,7 @@ impl From<Fault> for RestoreFault {
 pub fn restore(options: &SledOptions, export: &Path) -> Result<Summary, OpenError> {
     let directory = &options.directory;
     let _lock = lock(directory)?;
-    let bad = |source| OpenError::Export {
-        path: directory.clone(),
-        source,
-    };
+    let bad = |source| OpenError::Export { path: directory.clone(), source };
     let summary = export::verify(export::open(export).map_err(bad)?).map_err(bad)?;
     let restored = make(options, &mut |database| {
         let source = export::open(export).map_err(RestoreFault::Export)?;
@@ -301,19 +274,13 @@ pub fn restore(options: &SledOptions, export: &Path) -> Result<Summary, OpenErro
 fn fill(database: &Database, source: File) -> Result<Tally, RestoreFault> {
     let mut reader = Reader::new(source).map_err(RestoreFault::Export)?;
     let commit = export::floor_above(reader.summary().commit);
-    let mut tally = Tally {
-        commit,
-        ..Tally::default()
-    };
+    let mut tally = Tally { commit, ..Tally::default() };
     loop {
         let mut changes = Changes::new();
         while changes.len() < RESTORE_RECORDS
             && let Some((key, bytes)) = reader.next_record().map_err(RestoreFault::Export)?
         {
-            let kept = Versioned {
-                version: Version(commit),
-                bytes,
-            };
+            let kept = Versioned { version: Version(commit), bytes };
             tally.add(&key, &kept);
             changes.insert(key, Some(kept));
         }
@@ -329,13 +296,7 @@ fn fill(database: &Database, source: File) -> Result<Tally, RestoreFault> {
 fn swap(directory: &Path) -> io::Result<()> {
     let (made, place) = (directory.join(MAKING), directory.join(DATABASE));
     if place.exists() {
-        renameat2(
-            AT_FDCWD,
-            &made,
-            AT_FDCWD,
-            &place,
-            RenameFlags::RENAME_EXCHANGE,
-        )?;
+        renameat2(AT_FDCWD, &made, AT_FDCWD, &place, RenameFlags::RENAME_EXCHANGE)?;
         let aside = directory.join(DAMAGED);
         remove(&aside)?;
         fs::rename(&made, &aside)?;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -22,9 +21,7 @@ fn options(directory: &Path) -> (SledOptions, Arc<Mutex<Vec<String>>>) {
     options.ballast_bytes = 100_000;
     options.free_bytes_min = 0;
     let hook = told.clone();
-    options.on_fatal = Some(Arc::new(move |what| {
-        hook.lock().unwrap().push(what.to_owned())
-    }));
+    options.on_fatal = Some(Arc::new(move |what| hook.lock().unwrap().push(what.to_owned())));
     (options, told)
 }
 
@@ -40,18 +37,13 @@ type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 
 async fn content(engine: &dyn Engine) -> Content {
     let all = engine.scan(b"", None, 10_000).await.unwrap();
-    all.into_iter()
-        .map(|(key, kept)| (key, kept.bytes))
-        .collect()
+    all.into_iter().map(|(key, kept)| (key, kept.bytes)).collect()
 }
 
 async fn write(engine: &dyn Engine, from: u32, to: u32) {
     for n in from..to {
         let value = format!("value {n} ").repeat(1 + n as usize % 40);
-        engine
-            .commit(batch().put(format!("k/{:03}", n % 70), value))
-            .await
-            .unwrap();
+        engine.commit(batch().put(format!("k/{:03}", n % 70), value)).await.unwrap();
     }
 }
 
@@ -62,9 +54,7 @@ async fn lived_in(directory: &Path) -> (Content, Content) {
     drop(engine);
     let engine = open(directory).unwrap();
     write(&engine, 120, 160).await;
-    shelf::put(&engine, &exports_directory(directory), 1_000)
-        .await
-        .unwrap();
+    shelf::put(&engine, &exports_directory(directory), 1_000).await.unwrap();
     let at_export = content(&engine).await;
     write(&engine, 160, 200).await;
     let newest = content(&engine).await;
@@ -101,21 +91,12 @@ fn damage(path: &Path, rng: &mut TestRng) -> String {
     let kind = rng.next_u32() % 5;
     match kind {
         0 | 1 => bytes[place] ^= 1_u8 << (rng.next_u32() % 8),
-        2 => bytes[place & !511..]
-            .iter_mut()
-            .take(512)
-            .for_each(|byte| *byte = 0),
-        3 => bytes[place & !4095..]
-            .iter_mut()
-            .take(4096)
-            .for_each(|byte| *byte = 0),
+        2 => bytes[place & !511..].iter_mut().take(512).for_each(|byte| *byte = 0),
+        3 => bytes[place & !4095..].iter_mut().take(4096).for_each(|byte| *byte = 0),
         _ => bytes.truncate(place),
     }
     fs::write(path, bytes).unwrap();
-    format!(
-        "kind {kind} at {place} of {}",
-        path.file_name().unwrap().display()
-    )
+    format!("kind {kind} at {place} of {}", path.file_name().unwrap().display())
 }
 
 /// Damage never gives other data: the store opens with everything, or it says that it is
@@ -145,9 +126,7 @@ async fn damage_is_refused_and_the_export_restores() {
                 assert_eq!(content(&engine).await, at_export, "{what}");
                 write(&engine, 0, 3).await;
                 let name = file.file_name().unwrap().to_string_lossy();
-                *refused
-                    .entry(name.split('.').next().unwrap().to_owned())
-                    .or_default() += 1;
+                *refused.entry(name.split('.').next().unwrap().to_owned()).or_default() += 1;
             }
             Err(other) => panic!("{what}: {other}"),
         }
@@ -171,14 +150,8 @@ async fn a_database_behind_its_mark_is_refused() {
     drop(engine);
     fs::copy(here.join("sled-v1/mark"), early.join("sled-v1/mark")).unwrap();
     let error = open(&early).err().unwrap().to_string();
-    assert!(
-        error.contains("it ends at commit 5, but 9 was acknowledged"),
-        "{error}"
-    );
-    assert!(
-        error.contains("there is no good export beside it"),
-        "{error}"
-    );
+    assert!(error.contains("it ends at commit 5, but 9 was acknowledged"), "{error}");
+    assert!(error.contains("there is no good export beside it"), "{error}");
 }
 
 #[tokio::test]
@@ -194,10 +167,7 @@ async fn missing_files_are_damage_not_an_empty_store() {
         } else {
             fs::remove_file(path).unwrap();
         }
-        assert!(
-            matches!(open(place.path()), Err(OpenError::Damaged { .. })),
-            "{name}"
-        );
+        assert!(matches!(open(place.path()), Err(OpenError::Damaged { .. })), "{name}");
     }
 }
 
@@ -216,9 +186,7 @@ async fn what_crashes_left_is_cleared_away() {
     let engine = open(place.path()).unwrap();
     write(&engine, 0, 5).await;
     drop(engine);
-    let half = place
-        .path()
-        .join("sled-v1/snap.FFFFFFFFFFFFFFFF.generating");
+    let half = place.path().join("sled-v1/snap.FFFFFFFFFFFFFFFF.generating");
     fs::write(&half, "half a snapshot").unwrap();
     fs::create_dir(place.path().join("sled-v1.making")).unwrap();
     let engine = open(place.path()).unwrap();
@@ -231,9 +199,7 @@ async fn a_bad_export_changes_nothing() {
     let place = tempfile::tempdir().unwrap();
     let (_, newest) = lived_in(place.path()).await;
     let export = exports_directory(place.path()).join("store-000000000001000.jsonl");
-    let text = fs::read_to_string(&export)
-        .unwrap()
-        .replacen("value", "valve", 1);
+    let text = fs::read_to_string(&export).unwrap().replacen("value", "valve", 1);
     fs::write(&export, text).unwrap();
     let error = restore(&options(place.path()).0, &export).unwrap_err();
     assert!(matches!(error, OpenError::Export { .. }));

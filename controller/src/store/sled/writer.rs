@@ -43,11 +43,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(database: Database) -> Self {
-        Self {
-            database,
-            before: RwLock::new(BTreeMap::new()),
-            failed: OnceLock::new(),
-        }
+        Self { database, before: RwLock::new(BTreeMap::new()), failed: OnceLock::new() }
     }
 
     /// The values that stand for those of a group under way. Held while the database is
@@ -62,13 +58,6 @@ impl Shared {
 
     fn set_before(&self, changes: Changes) {
         *self.before.write().unwrap_or_else(PoisonError::into_inner) = changes;
-    }
-
-    fn fail(&self, reason: String) -> CommitError {
-        tracing::error!(reason, "store takes no more writes");
-        CommitError::Failed {
-            reason: self.failed.get_or_init(|| reason).clone(),
-        }
     }
 }
 
@@ -93,9 +82,17 @@ impl Writer {
             }
         });
         if let Err(panic) = served {
-            self.shared.fail(format!("store thread: {panic}"));
-            (self.on_fatal)(&panic);
+            self.fail(panic);
         }
+    }
+
+    /// Takes no write again and ends the process: what is on disk is known only after the
+    /// next start has read it all, and sled refuses reads as well from here on.
+    fn fail(&self, reason: String) -> CommitError {
+        tracing::error!(reason, "store takes no more writes");
+        let reason = self.shared.failed.get_or_init(|| reason).clone();
+        (self.on_fatal)(&reason);
+        CommitError::Failed { reason }
     }
 
     fn serve(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
@@ -120,9 +117,7 @@ impl Writer {
     }
 
     fn export(&self, out: Box<dyn Write + Send>, at_ms: u64) -> Result<Summary, ExportError> {
-        self.shared
-            .database
-            .export(ExportWriter::new(out, at_ms, self.tally.commit)?)
+        self.shared.database.export(ExportWriter::new(out, at_ms, self.tally.commit)?)
     }
 
     fn commit(&mut self, group: Vec<(Batch, CommitReply)>) {
@@ -147,27 +142,18 @@ impl Writer {
         match stage.finish().and_then(|staged| self.write(staged)) {
             Ok(()) => answers,
             // Refused ones stay refused for their own reason.
-            Err(error) => answers
-                .into_iter()
-                .map(|a| a.and(Err(error.clone())))
-                .collect(),
+            Err(error) => answers.into_iter().map(|a| a.and(Err(error.clone()))).collect(),
         }
     }
 
     fn may_write(&self) -> Result<(), CommitError> {
         if let Some(reason) = self.shared.failure() {
-            return Err(CommitError::Failed {
-                reason: reason.to_owned(),
-            });
+            return Err(CommitError::Failed { reason: reason.to_owned() });
         }
-        let free_bytes = free_bytes(&self.directory).map_err(|error| CommitError::Failed {
-            reason: error.to_string(),
-        })?;
+        let free_bytes =
+            free_bytes(&self.directory).map_err(|error| CommitError::Failed { reason: error.to_string() })?;
         if free_bytes < self.free_bytes_min {
-            return Err(CommitError::NoSpace {
-                free_bytes,
-                need_bytes: self.free_bytes_min,
-            });
+            return Err(CommitError::NoSpace { free_bytes, need_bytes: self.free_bytes_min });
         }
         Ok(())
     }
@@ -177,15 +163,10 @@ impl Writer {
             return Ok(());
         }
         let database = &self.shared.database;
-        let mut tally = Tally {
-            commit: staged.commit,
-            ..self.tally
-        };
+        let mut tally = Tally { commit: staged.commit, ..self.tally };
         let mut before = Changes::new();
         for (key, change) in &staged.changes {
-            let old = database
-                .get(key)
-                .map_err(|error| self.shared.fail(error.to_string()))?;
+            let old = database.get(key).map_err(|error| self.fail(error.to_string()))?;
             if let Some(old) = &old {
                 tally.take(key, old);
             }
@@ -195,17 +176,12 @@ impl Writer {
             before.insert(key.clone(), old);
         }
         self.shared.set_before(before);
-        // After a failure here nobody knows what is on disk, so readers keep the old values
-        // and no write is taken until a start has read it all.
+        // Should the hook come back after a failure here, readers keep the old values.
         database
             .apply(&staged.changes, tally)
             .and_then(|()| database.make_durable())
-            .and_then(|()| {
-                self.mark
-                    .set(tally)
-                    .map_err(|error| format!("mark: {error}"))
-            })
-            .map_err(|reason| self.shared.fail(reason))?;
+            .and_then(|()| self.mark.set(tally).map_err(|error| format!("mark: {error}")))
+            .map_err(|reason| self.fail(reason))?;
         (self.tally, self.answers) = (tally, staged.answers);
         self.shared.set_before(Changes::new());
         Ok(())

@@ -22,7 +22,7 @@ use crate::time::Ticks90k;
 /// Prints the media playlists of one channel.
 ///
 /// ```
-/// use headend_media::playlist::{Entry, KeyRef, MediaPlaylist, Query, SegmentGrid, Window};
+/// use headend_media::playlist::{Entry, KeyBase, KeyRef, MediaPlaylist, Query, SegmentGrid, Window};
 /// use headend_media::time::Ticks90k;
 /// let mut window = Window::new(SegmentGrid::new(2_000).unwrap(), 4, 6, 883_661_523);
 /// let start = Ticks90k::from_secs(1_767_323_046);
@@ -30,7 +30,8 @@ use crate::time::Ticks90k;
 /// let duration = Ticks90k::from_secs(2);
 /// let entry = Entry { number: 883_661_523, start, duration, independent: true, discontinuity: false, key, bytes: 9 };
 /// window.push(entry).unwrap();
-/// let rendered = MediaPlaylist::new("france24", "/k/").unwrap().render(&window);
+/// let here = KeyBase::default();
+/// let rendered = MediaPlaylist::new("france24").render(&window, |_| &here);
 /// let text = rendered.with_session(&Query::new("token=T").unwrap(), |_| Query::new("s=S").unwrap());
 /// let text = String::from_utf8(text).unwrap();
 /// assert!(text.contains("\n#EXT-X-KEY:METHOD=AES-128,URI=\"/k/france24/1-7?s=S\"\n"));
@@ -38,20 +39,66 @@ use crate::time::Ticks90k;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaPlaylist {
-    /// Everything of a key's address before `GENERATION-PERIOD`.
-    key_prefix: String,
+    /// The channel's name as it stands in an address.
+    name: String,
     /// Segments and keys are named from the root of the server, not from the playlist.
     segment_prefix: String,
 }
 
-impl MediaPlaylist {
-    /// For a channel whose keys are at `key_base` followed by `NAME/GENERATION-PERIOD`; `key_base` is `/k/`, or the
-    /// same at another server. `None` when `key_base` cannot stand in a quoted string of printable ASCII.
+/// Everything of a key's address before `NAME/GENERATION-PERIOD`: `/k/`, or the same at another server.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyBase(String);
+
+/// The text cannot stand in a quoted string of printable ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key server's address is printable ASCII without quotes, blanks, query or fragment")]
+pub struct KeyBaseError;
+
+impl KeyBase {
+    /// Takes an address such as `https://controller.example/k/`.
+    ///
+    /// # Errors
+    /// [`KeyBaseError`] when it could break out of its attribute.
+    pub fn new(text: impl Into<String>) -> Result<Self, KeyBaseError> {
+        let text = text.into();
+        let good = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\?#".contains(&byte));
+        if good { Ok(Self(text)) } else { Err(KeyBaseError) }
+    }
+
+    /// The address.
     #[must_use]
-    pub fn new(channel: &str, key_base: &str) -> Option<Self> {
-        let good = key_base.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\?#".contains(&byte));
-        let key_prefix = format!("{key_base}{}/", encode(channel));
-        good.then_some(Self { key_prefix, segment_prefix: String::new() })
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for KeyBase {
+    /// The server that gives the playlist.
+    fn default() -> Self {
+        Self("/k/".to_owned())
+    }
+}
+
+impl TryFrom<String> for KeyBase {
+    type Error = KeyBaseError;
+
+    fn try_from(text: String) -> Result<Self, KeyBaseError> {
+        Self::new(text)
+    }
+}
+
+impl From<KeyBase> for String {
+    fn from(base: KeyBase) -> Self {
+        base.0
+    }
+}
+
+impl MediaPlaylist {
+    /// For a channel of this system name.
+    #[must_use]
+    pub fn new(channel: &str) -> Self {
+        Self { name: encode(channel), segment_prefix: String::new() }
     }
 
     /// The same playlist for a place below the channel's own folder: segment addresses start with `prefix`, such as
@@ -62,26 +109,27 @@ impl MediaPlaylist {
         (encode(prefix) == prefix).then_some(self)
     }
 
-    /// Prints the window as it is now.
+    /// Prints the window as it is now. `key_base` tells where a key is fetched; players keep keys by their address, so it
+    /// must tell the same for a key as long as that key is listed.
     #[must_use]
-    pub fn render(&self, window: &Window) -> Rendered {
+    pub fn render<'a>(&self, window: &Window, key_base: impl Fn(KeyRef) -> &'a KeyBase) -> Rendered {
         let mut out = Builder::default();
         header(&mut out, window);
         let mut key = None;
         for (at, entry) in window.listed().enumerate() {
-            self.segment(&mut out, window.grid(), entry, at == 0, &mut key);
+            if entry.discontinuity {
+                out.line("#EXT-X-DISCONTINUITY");
+            }
+            if entry.key != key {
+                self.key_tag(&mut out, entry.key.map(|key| (key, key_base(key))));
+                key = entry.key;
+            }
+            self.segment(&mut out, window.grid(), entry, at == 0);
         }
         out.finish()
     }
 
-    fn segment(&self, out: &mut Builder, grid: SegmentGrid, entry: &Entry, first: bool, key: &mut Option<KeyRef>) {
-        if entry.discontinuity {
-            out.line("#EXT-X-DISCONTINUITY");
-        }
-        if entry.key != *key {
-            self.key_tag(out, entry.key);
-            *key = entry.key;
-        }
+    fn segment(&self, out: &mut Builder, grid: SegmentGrid, entry: &Entry, first: bool) {
         if first || entry.discontinuity {
             out.line(&format!("#EXT-X-PROGRAM-DATE-TIME:{}", date_time(entry.start)));
         }
@@ -93,12 +141,12 @@ impl MediaPlaylist {
         out.line("");
     }
 
-    fn key_tag(&self, out: &mut Builder, key: Option<KeyRef>) {
-        let Some(key) = key else {
+    fn key_tag(&self, out: &mut Builder, key: Option<(KeyRef, &KeyBase)>) {
+        let Some((key, KeyBase(base))) = key else {
             return out.line("#EXT-X-KEY:METHOD=NONE");
         };
         let text = out.text();
-        write!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"{}{key}", self.key_prefix).expect("strings take all text");
+        write!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"{base}{}/{key}", self.name).expect("strings take all text");
         out.key(key);
         out.line("\"");
     }
@@ -153,7 +201,8 @@ mod tests {
     }
 
     fn print(window: &Window) -> String {
-        let rendered = MediaPlaylist::new("fr/Un é", "/k/").unwrap().render(window);
+        let here = KeyBase::default();
+        let rendered = MediaPlaylist::new("fr/Un é").render(window, |_| &here);
         let key = |key: KeyRef| Query::new(format!("s=S&p={}", key.period)).unwrap();
         let text = String::from_utf8(rendered.with_session(&Query::new("token=T").unwrap(), key)).unwrap();
         assert_eq!(lint_media(&text), [""; 0], "{text}");
@@ -261,15 +310,17 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(MediaPlaylist::new("a", "/k/\"\n"), None);
-        assert_eq!(MediaPlaylist::new("a", "https://c.example/k/").unwrap().key_prefix, "https://c.example/k/a/");
-        let playlist = MediaPlaylist::new("a", "/k/").unwrap();
+        assert_eq!(KeyBase::new("/k/\"\n"), Err(KeyBaseError));
+        let playlist = MediaPlaylist::new("a");
         assert_eq!(playlist.clone().below("x?"), None);
         let mut window = window();
-        let entry = entry(&window, 180_000, None);
+        let entry = entry(&window, 180_000, Some(3));
         window.push(entry).unwrap();
-        let text = playlist.below("../").unwrap().render(&window).with_session(&Query::default(), |_| Query::default());
-        assert!(String::from_utf8(text).unwrap().contains("\n../2026/01/02/03/04/06-02000.ts\n"));
+        let base = KeyBase::new("https://c.example/k/").unwrap();
+        let rendered = playlist.below("../").unwrap().render(&window, |_| &base);
+        let text = String::from_utf8(rendered.with_session(&Query::default(), |_| Query::default())).unwrap();
+        assert!(text.contains("\n../2026/01/02/03/04/06-02000.ts\n"), "{text}");
+        assert!(text.contains("URI=\"https://c.example/k/a/1-3\""), "{text}");
     }
 
     /// Seconds from EXTINF tags, in microseconds.

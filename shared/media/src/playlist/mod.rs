@@ -17,6 +17,6 @@ mod window;
 pub use grid::SegmentGrid;
 pub use live_path::{LiveKind, LivePath, MediaSpelling};
 pub use master::{Bandwidth, Master, Variant};
-pub use media::MediaPlaylist;
+pub use media::{KeyBase, KeyBaseError, MediaPlaylist};
 pub use splice::{Query, Rendered};
 pub use window::{Entry, KeyRef, PushError, RestoreError, Window, WindowRecord};

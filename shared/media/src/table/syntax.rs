@@ -47,6 +47,8 @@ pub struct LongSection<'a> {
     pub last_number: u8,
     /// What lies between the header and the CRC_32.
     pub body: &'a [u8],
+    /// The CRC_32 itself, which tells contents apart.
+    pub crc: u32,
 }
 
 impl<'a> LongSection<'a> {
@@ -87,6 +89,9 @@ impl<'a> LongSection<'a> {
             number,
             last_number,
             body: &section[HEADER_BYTES..section.len() - CRC_BYTES],
+            crc: section
+                .last_chunk()
+                .map_or(0, |crc| u32::from_be_bytes(*crc)),
         })
     }
 
@@ -170,7 +175,7 @@ mod tests {
         ) {
             let section = compose::section(table_id, extension, version, numbers, &body);
             let want = LongSection {
-                table_id, extension, version, current: true, number: numbers.0, last_number: numbers.1, body: &body,
+                table_id, extension, version, current: true, number: numbers.0, last_number: numbers.1, body: &body, crc: u32::from_be_bytes(*section.last_chunk().unwrap()),
             };
             prop_assert_eq!(LongSection::parse(&section), Ok(want));
         }

@@ -1,0 +1,210 @@
+//! The node's configuration: the file as typed, and the checked form the program uses.
+//!
+//! What a node plays is not in here: it comes as desired state from its controller. The file holds what a
+//! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use headend_rt::config::{self, ConfigError};
+use headend_wire::{NodeName, SiteName};
+use serde::Deserialize;
+
+/// Where the configuration lies unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/headend/node.toml";
+
+/// The file as typed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    site: SiteName,
+    name: NodeName,
+    #[serde(default = "state_dir")]
+    state_dir: PathBuf,
+    #[serde(default)]
+    http: HttpFile,
+    controller: ControllerFile,
+    #[serde(default)]
+    mqtt: MqttFile,
+    #[serde(default)]
+    input: InputFile,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpFile {
+    listen: SocketAddr,
+    public_url: Option<String>,
+    clear_peers: Vec<IpAddr>,
+    clients_max: usize,
+    clients_per_address_max: usize,
+    tls: Option<TlsFile>,
+}
+
+impl Default for HttpFile {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            public_url: None,
+            clear_peers: vec![],
+            clients_max: 10_000,
+            clients_per_address_max: 2_000,
+            tls: None,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ControllerFile {
+    url: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MqttFile {
+    url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InputFile {
+    ring_bytes: usize,
+}
+
+impl Default for InputFile {
+    fn default() -> Self {
+        Self { ring_bytes: 8 << 20 }
+    }
+}
+
+fn state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/headend")
+}
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The site this box stands at.
+    pub site: SiteName,
+    /// This box.
+    pub name: NodeName,
+    /// Identity, keys, outbox, live window.
+    pub state_dir: PathBuf,
+    /// The listener.
+    pub http: Http,
+    /// Fleet interface of the controller, `https://…`, without a trailing slash.
+    pub controller_url: String,
+    /// A broker other than the one the controller named at enrolment.
+    pub mqtt_url: Option<String>,
+    /// Memory of each input's ring, bytes.
+    pub ring_bytes: usize,
+}
+
+/// The node's listener.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What viewers and probes are told, without a trailing slash; none: the bound address over plain HTTP.
+    pub public_url: Option<String>,
+    /// Peers that may take the clear HTTP-TS and the local captures, besides loopback.
+    pub clear_peers: Vec<IpAddr>,
+    /// Connections at a time.
+    pub clients_max: usize,
+    /// Connections at a time from one address.
+    pub clients_per_address_max: usize,
+    /// Certificate and key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Reads and checks the configuration; binds nothing and writes nothing.
+///
+/// # Errors
+/// [`ConfigError`] names file, line and key, and what would be right.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let loaded = config::load::<File>(path)?;
+    check(loaded.config).map_err(|(key, reason)| loaded.places.refuse(key, &reason))
+}
+
+fn check(file: File) -> Result<Config, (&'static str, String)> {
+    let url = file.controller.url.trim_end_matches('/').to_owned();
+    if !url.starts_with("https://") {
+        let text = format!("is {url:?}; the fleet interface is mutual TLS, write https://HOST:8443");
+        return Err(("controller.url", text));
+    }
+    if let Some(mqtt) = &file.mqtt.url
+        && !(mqtt.starts_with("mqtt://") || mqtt.starts_with("mqtts://"))
+    {
+        return Err(("mqtt.url", format!("is {mqtt:?}; write mqtt://HOST:1883 or mqtts://HOST:8883")));
+    }
+    const RING_MIN: usize = 1 << 20;
+    if file.input.ring_bytes < RING_MIN {
+        return Err(("input.ring_bytes", format!("is {}; at least {RING_MIN}", file.input.ring_bytes)));
+    }
+    let public_url = file.http.public_url.map(|url| url.trim_end_matches('/').to_owned());
+    if let Some(public) = public_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+        return Err(("http.public_url", format!("is {public:?}; write http://HOST:PORT or https://HOST:PORT")));
+    }
+    Ok(Config {
+        site: file.site,
+        name: file.name,
+        state_dir: file.state_dir,
+        http: Http {
+            listen: file.http.listen,
+            public_url,
+            clear_peers: file.http.clear_peers,
+            clients_max: file.http.clients_max,
+            clients_per_address_max: file.http.clients_per_address_max,
+            tls: file.http.tls.map(|tls| (tls.cert, tls.key)),
+        },
+        controller_url: url,
+        mqtt_url: file.mqtt.url,
+        ring_bytes: file.input.ring_bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(text: &str, want: &str) {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).expect("written");
+        let got = load(&path).map_or_else(|error| error.to_string(), |config| config.name.to_string());
+        assert_eq!(got.replace(folder.path().to_str().expect("UTF-8"), ""), want);
+    }
+
+    #[test]
+    fn the_example_file_is_right() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/node.toml");
+        let config = load(&path).expect("systemd/node.toml is right");
+        assert_eq!(config.controller_url, "https://controller.example:8443");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_the_right_one() {
+        check_text(
+            "site = 'caribbean'\nname = 'car-1'\n[http]\nlisen = '127.0.0.1:1'\n[controller]\nurl = 'https://c:8443'\n",
+            "/node.toml:4: unknown key `lisen` in [http]; did you mean `listen`?",
+        );
+    }
+
+    #[test]
+    fn a_plain_controller_address_is_refused() {
+        check_text(
+            "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'http://c:8443/'\n",
+            "/node.toml: controller.url is \"http://c:8443\"; the fleet interface is mutual TLS, write https://HOST:8443",
+        );
+    }
+}

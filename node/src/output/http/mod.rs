@@ -1,0 +1,92 @@
+//! The node's HTTP: live paths, keys, liveness, metrics, status.
+//!
+//! Every path of a channel goes through one door: the path is read by `media::playlist::LivePath`, the token by
+//! [`gate::Gate`], and what is sent are shared bytes. Nothing is kept per viewer but a session's last sign of life. A
+//! viewer is told no more than a status; the cause is in the log and in the counters.
+
+mod answer;
+mod capture;
+mod gate;
+mod live;
+mod status;
+mod transport;
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{Method, StatusCode},
+    response::Response,
+    routing::get,
+};
+use headend_media::playlist::LivePath;
+use headend_rt::{Clock, serve::Peer};
+use headend_wire::{NodeName, SiteName};
+
+pub use gate::{Gate, Refused};
+pub use status::NodeStatus;
+
+use super::{channels::Channels, keys::KeyStore};
+use answer::plain;
+
+/// What every request can reach.
+pub struct Shared {
+    /// The site, for status.
+    pub site: SiteName,
+    /// The node, for status.
+    pub node: NodeName,
+    /// The channels that run.
+    pub channels: Arc<Channels>,
+    /// Content keys.
+    pub keys: Arc<KeyStore>,
+    /// Tokens.
+    pub gate: Arc<Gate>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Peers that may take clear streams and captures, besides loopback.
+    pub clear_peers: Vec<IpAddr>,
+    /// The listener speaks TLS: what leaves it is not in the clear.
+    pub tls: bool,
+    /// What the status page and the metrics ask the rest of the program.
+    pub status: Box<dyn Fn() -> NodeStatus + Send + Sync>,
+}
+
+impl Shared {
+    /// Whether this peer may have a clear stream without a token.
+    fn trusted(&self, peer: Option<&Peer>) -> bool {
+        let Some(Peer(address)) = peer else { return false };
+        let ip = address.ip().to_canonical();
+        ip.is_loopback() || self.clear_peers.contains(&ip)
+    }
+
+    fn now_secs(&self) -> u64 {
+        u64::try_from(self.clock.now().as_second()).unwrap_or(0)
+    }
+}
+
+/// The whole of the node's HTTP.
+pub fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/healthz", get(status::healthz))
+        .route("/metrics", get(status::metrics))
+        .route("/api/node/v1/status", get(status::status))
+        .fallback(stream)
+        .with_state(shared)
+}
+
+/// Everything else is a channel's.
+async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        // A browser asks before it sends a Range or a token from another origin.
+        Method::OPTIONS => return answer::preflight(),
+        _ => return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and OPTIONS are answered here\n"),
+    }
+    // The body is dropped here: nothing of ours has one.
+    let (request, _) = request.into_parts();
+    match LivePath::parse(request.uri.path()) {
+        Some(path) => live::answer(&shared, &path, &request).await,
+        None => plain(StatusCode::NOT_FOUND, "no such path; a channel's playlist is /NAME/index.m3u8\n"),
+    }
+}

@@ -1,0 +1,103 @@
+//! Liveness, metrics and status: what monitors, the technician and our own verbs ask.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use headend_rt::serve::Counts;
+use headend_wire::{ChannelHealth, ChannelState};
+use serde::Serialize;
+
+use super::{
+    Shared,
+    answer::{self, Kind},
+};
+use crate::input::report::InputReport;
+
+/// What the rest of the program says of itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStatus {
+    /// Program version.
+    pub version: &'static str,
+    /// Generation of the desired state that runs.
+    pub generation: Option<u64>,
+    /// A broker is connected.
+    pub controller_connected: bool,
+    /// Events that wait for the controller.
+    pub events_pending: usize,
+    /// Last day (days since the Unix epoch) with keys for every channel.
+    pub keys_until_day: Option<u32>,
+    /// Every channel.
+    pub channels: Vec<ChannelHealth>,
+    /// Every input.
+    pub inputs: Vec<InputReport>,
+    /// The listener.
+    pub http: Counts,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    site: &'a str,
+    node: &'a str,
+    now: jiff::Timestamp,
+    status: NodeStatus,
+}
+
+/// `200 ok` while the process answers at all; a channel without a source is not the process's death.
+pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
+    let text = format!("ok {} {}\n", shared.node, env!("CARGO_PKG_VERSION"));
+    answer::of(StatusCode::OK, Kind::Text, text)
+}
+
+pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    let status = (shared.status)();
+    let (site, node) = (shared.site.as_str(), shared.node.as_str());
+    let body = serde_json::to_vec(&Answer { site, node, now: shared.clock.now(), status }).expect("figures and names have a JSON form");
+    let mut response = answer::of(StatusCode::OK, Kind::Text, body);
+    let json = axum::http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// Prometheus text format 0.0.4.
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    answer::of(StatusCode::OK, Kind::Text, render(&(shared.status)(), shared.channels.counters().refusals()))
+}
+
+fn render(status: &NodeStatus, refused: u64) -> String {
+    let mut text = String::with_capacity(4096);
+    let mut gauge = |name: &str, help: &str, lines: &[(String, u64)]| {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (labels, value) in lines {
+            let _ = writeln!(text, "{name}{labels} {value}");
+        }
+    };
+    let one = |value: u64| vec![(String::new(), value)];
+    let by_channel = |value: fn(&ChannelHealth) -> u64| -> Vec<(String, u64)> {
+        status.channels.iter().map(|health| (format!("{{channel=\"{}\"}}", health.channel), value(health))).collect()
+    };
+    gauge("headend_agent_connected", "1 while a broker is connected", &one(u64::from(status.controller_connected)));
+    gauge("headend_agent_events_pending_count", "Events that wait for the controller", &one(status.events_pending as u64));
+    gauge("headend_agent_generation_number", "Generation of the desired state", &one(status.generation.unwrap_or(0)));
+    gauge("headend_stream_bitrate_bps", "Output rate", &by_channel(|health| health.bitrate_bps));
+    gauge("headend_stream_cc_errors_per_minute", "Continuity errors", &by_channel(|h| u64::from(h.cc_errors_per_minute)));
+    gauge("headend_stream_viewers_count", "Sessions of the last 30 s", &by_channel(|health| u64::from(health.viewers)));
+    gauge("headend_stream_last_segment_number", "Last segment", &by_channel(|health| health.last_segment.unwrap_or(0)));
+    let slate = by_channel(|health| u64::from(health.state == ChannelState::Slate));
+    gauge("headend_stream_slate", "1 while the slate plays", &slate);
+    let inputs: Vec<(String, u64)> =
+        status.inputs.iter().map(|input| (format!("{{input=\"{}\"}}", escaped(&input.feed)), input.counters.bytes)).collect();
+    gauge("headend_input_bytes_total", "Bytes received", &inputs);
+    gauge("headend_http_connections_count", "Open connections", &one(status.http.open));
+    gauge("headend_http_accepted_total", "Accepted connections", &one(status.http.accepted));
+    gauge("headend_http_requests_total", "Requests", &one(status.http.requests));
+    gauge("headend_http_refused_total", "Requests without a good token", &one(refused));
+    gauge("headend_http_stalled_total", "Viewers cut because they took nothing", &one(status.http.timed_out_stall));
+    text
+}
+
+/// A label value (backslash, quote and line feed escaped).
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

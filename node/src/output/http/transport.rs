@@ -1,0 +1,51 @@
+//! The endless transport stream, `/NAME/mpegts`.
+//!
+//! Every viewer reads the channel's packets by cursor from one ring; one that cannot keep up is cut, never waited for.
+//! The clear form goes to loopback and to configured peers; to others only under TLS, because a set-top box can take no
+//! key for a transport stream.
+
+use axum::{body::Body, http::{StatusCode, request::Parts}, response::Response};
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::{
+    Shared,
+    answer::{self, Kind, plain},
+    live::peer,
+};
+use crate::{
+    input::ring::{RingReader, Step},
+    output::live::Live,
+};
+
+/// How much a viewer may lose before it is cut: nothing. A transport stream with a hole is worse than a reconnect.
+const LOST_BYTES_MAX: u64 = 0;
+
+pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response {
+    if !shared.tls && !shared.trusted(peer(request)) {
+        return plain(
+            StatusCode::FORBIDDEN,
+            "HTTP-TS leaves this node in the clear only to loopback and to configured peers; configure TLS, or play the HLS\n",
+        );
+    }
+    answer::of(StatusCode::OK, Kind::Stream, body(live.packets()))
+}
+
+/// A body that follows a ring until the ring closes or the viewer falls behind.
+pub(super) fn body(reader: RingReader) -> Body {
+    let buffer = Vec::with_capacity(64 * 1024);
+    Body::from_stream(stream::unfold((reader, buffer), |(mut reader, mut buffer)| async move {
+        loop {
+            match reader.next(&mut buffer).await {
+                Step::Packets { bytes, .. } => {
+                    let chunk = Bytes::copy_from_slice(&buffer[..bytes]);
+                    return Some((Ok::<_, std::io::Error>(chunk), (reader, buffer)));
+                }
+                Step::Restarted => {}
+                Step::Lost { bytes } if bytes > LOST_BYTES_MAX => return None,
+                Step::Lost { .. } => {}
+                Step::Closed => return None,
+            }
+        }
+    }))
+}

@@ -1,0 +1,465 @@
+//! A channel as viewers meet it: its live window, its segments, its endless stream, its sources.
+//!
+//! One task owns the channel and calls [`Live::commit`] for each segment; any number of requests read. A segment is
+//! encrypted once, when it is committed, and the same bytes are in memory, on the disk and on the wire. What must not
+//! step back (numbers, target duration, discontinuities) is in a record on the disk before a player can see it.
+//!
+//! Memory: the newest [`MEMORY_BYTES_MAX`] of segments; older ones that may still be asked for are read from the disk.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use headend_access::{Generation, Period, PeriodKey, PeriodKeyId, Schedule, SessionId};
+use headend_media::{
+    crypt::{self, Key128},
+    package::{Resume, Segment, Track},
+    playlist::{Bandwidth, Entry, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Variant, Window},
+};
+use headend_wire::{ChannelName, DesiredChannel, SourceName};
+
+use super::{
+    keys::KeyStore,
+    record::{Record, RecordError, RecordStore},
+};
+use crate::input::ring::{Ring, RingReader, Start};
+
+/// Bytes of segments held in memory for one channel.
+pub const MEMORY_BYTES_MAX: usize = 16 << 20;
+
+/// A session that asked for nothing this long is no viewer any more, seconds.
+const VIEWER_SECS: u64 = 30;
+
+/// Sessions remembered per channel.
+const VIEWERS_MAX: usize = 20_000;
+
+/// How far back an endless stream starts, so that a decoder finds a picture at once.
+const TRANSPORT_BACK: Duration = Duration::from_secs(2);
+
+/// Who is watching, as far as addresses in playlists need it.
+#[derive(Debug, Clone)]
+pub struct Viewing {
+    /// The token to carry on; none on a free channel.
+    pub token: Option<String>,
+    /// The session that key addresses name.
+    pub session: SessionId,
+    /// Unix seconds until which key addresses hold.
+    pub expires: u32,
+}
+
+/// Why a segment could not be given out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The window refuses its number, time or duration.
+    #[error("segment {number} does not fit the window")]
+    Window {
+        /// Which segment.
+        number: u64,
+        /// Why.
+        #[source]
+        source: headend_media::playlist::PushError,
+    },
+    /// The disk refuses the segment or the record.
+    #[error("store segment {number}")]
+    Store {
+        /// Which segment.
+        number: u64,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
+}
+
+/// A segment on its way to a viewer.
+#[derive(Debug)]
+pub enum Found {
+    /// Shared bytes.
+    Memory(Bytes),
+    /// Too old for memory, young enough for the disk.
+    File(PathBuf),
+}
+
+/// A source asked for by the other site.
+#[derive(Debug)]
+pub enum Capture {
+    /// Captured here.
+    Local(RingReader),
+    /// Captured elsewhere: not ours to give.
+    Remote,
+    /// No source of that name runs here.
+    Unknown,
+}
+
+struct Source {
+    remote: bool,
+    ring: Ring,
+}
+
+/// What changes with each segment; owned by the channel's task through a short lock.
+struct State {
+    window: Window,
+    bandwidth: Bandwidth,
+    key_bases: BTreeMap<KeyRef, KeyBase>,
+    tracks: Vec<Track>,
+    store: RecordStore,
+}
+
+/// What requests read; replaced as a whole.
+#[derive(Default)]
+struct View {
+    media: Option<Rendered>,
+    master: Option<Rendered>,
+    memory: BTreeMap<u64, Bytes>,
+    memory_bytes: usize,
+}
+
+/// One channel.
+pub struct Live {
+    name: ChannelName,
+    free: bool,
+    schedule: Schedule,
+    generation: Generation,
+    grid: SegmentGrid,
+    state: Mutex<State>,
+    view: ArcSwap<View>,
+    packets: Ring,
+    sources: RwLock<HashMap<SourceName, Source>>,
+    viewers: Mutex<HashMap<SessionId, u64>>,
+}
+
+impl Live {
+    /// Opens a channel's window below `folder`, going on where an earlier life stopped. `packets` is the ring of its
+    /// endless stream.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the folder cannot be used. A damaged record is set aside and named in the second value.
+    pub fn open(
+        desired: &DesiredChannel,
+        schedule: Schedule,
+        folder: PathBuf,
+        packets: Ring,
+    ) -> Result<(Self, Option<RecordError>), RecordError> {
+        let grid = SegmentGrid::new(desired.segment_secs.saturating_mul(1000)).ok_or(RecordError::Grid)?;
+        let listed = desired.window_segments as usize;
+        let (store, record, damage) = RecordStore::open(folder)?;
+        // A record of another segment length cannot go on: numbers are counted in segment lengths.
+        let restored = record.filter(|record| record.segment_ms == grid.duration_ms());
+        let (window, bandwidth, key_bases) = match restored {
+            Some(record) => match Window::restore(record.window, listed) {
+                Ok(window) => (window, record.bandwidth, record.key_bases.into_iter().collect()),
+                Err(_) => (fresh_window(grid, listed), Bandwidth::default(), BTreeMap::new()),
+            },
+            None => (fresh_window(grid, listed), Bandwidth::default(), BTreeMap::new()),
+        };
+        let live = Self {
+            name: desired.name.clone(),
+            free: desired.free,
+            schedule,
+            generation: Generation(desired.key_generation),
+            grid,
+            state: Mutex::new(State { window, bandwidth, key_bases, tracks: vec![], store }),
+            view: ArcSwap::default(),
+            packets,
+            sources: RwLock::default(),
+            viewers: Mutex::default(),
+        };
+        live.reload();
+        Ok((live, damage))
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// Whether it needs no token.
+    #[must_use]
+    pub fn free(&self) -> bool {
+        self.free
+    }
+
+    /// When its keys turn.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+
+    /// The key of a segment, when its day key is here.
+    #[must_use]
+    pub fn segment_key(&self, keys: &KeyStore, number: u64) -> Option<(PeriodKeyId, PeriodKey)> {
+        let start_ms = number.saturating_mul(u64::from(self.grid.duration_ms()));
+        keys.segment_key(&self.name, self.generation, &self.schedule, start_ms)
+    }
+
+    /// Where an earlier life stopped, when the hole since then is small enough to be filled with slate: at most
+    /// `hole_max` numbers before the segment that is due at `now_ms`. Otherwise the window jumps forward.
+    pub fn resume(&self, layout: u32, now_ms: u64, hole_max: u64) -> Option<Resume> {
+        let state = self.locked();
+        let due = now_ms / u64::from(self.grid.duration_ms());
+        let number = state.window.next().checked_sub(1).filter(|_| state.window.listed().len() > 0)?;
+        if due.saturating_sub(number) > hole_max {
+            return None;
+        }
+        // The window is not changed here; the packager fills the hole.
+        let layout = state.store.layout().unwrap_or(layout);
+        Some(Resume { number, layout })
+    }
+
+    /// The number the window waits for.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.locked().window.next()
+    }
+
+    /// What the packager found out about the tracks.
+    pub fn set_tracks(&self, tracks: Vec<Track>) {
+        let mut state = self.locked();
+        state.tracks = tracks;
+        let master = render_master(&state);
+        drop(state);
+        self.view.rcu(|old| View { master: master.clone(), ..old.share() });
+    }
+
+    /// Encrypts, stores and lists a segment. Blocking: disk and cipher.
+    ///
+    /// # Errors
+    /// [`CommitError`]; nothing was listed then.
+    pub fn commit(&self, segment: Segment, key: (PeriodKeyId, &PeriodKey), key_base: &KeyBase) -> Result<(), CommitError> {
+        let number = segment.number;
+        let key_ref = KeyRef { generation: key.0.generation.0, period: key.0.period.0 };
+        let key128 = Key128::new(*key.1.bytes());
+        let (layout, entry) = (segment.layout, entry_of(&segment, key_ref));
+        let bytes = Bytes::from(crypt::encrypt(&key128, number, segment.bytes));
+        let entry = Entry { bytes: bytes.len() as u64, ..entry };
+
+        let mut guard = self.locked();
+        let state = &mut *guard;
+        let stored = |source| CommitError::Store { number, source };
+        state.store.put_segment(number, &bytes).map_err(stored)?;
+        let mut window = state.window.clone();
+        window.skip_to(number);
+        let discontinuities = window.discontinuity_sequence();
+        let gone = window.push(entry.clone()).map_err(|source| CommitError::Window { number, source })?;
+        state.key_bases.entry(key_ref).or_insert_with(|| key_base.clone());
+        let oldest = window.listed().filter_map(|entry| entry.key).min();
+        state.key_bases.retain(|known, _| oldest.is_none_or(|oldest| *known >= oldest));
+        let mut bandwidth = state.bandwidth.clone();
+        bandwidth.observe(&entry, window.target_secs());
+        let record = Record {
+            segment_ms: self.grid.duration_ms(),
+            layout,
+            window: window.record().clone(),
+            bandwidth: bandwidth.clone(),
+            key_bases: state.key_bases.clone().into_iter().collect(),
+        };
+        // Only what must survive a power cut is synced: numbers follow from UTC, discontinuities do not.
+        let sync = window.discontinuity_sequence() != discontinuities || entry.discontinuity;
+        state.store.put_record(&record, sync).map_err(stored)?;
+        (state.window, state.bandwidth) = (window, bandwidth);
+        state.store.forget(gone.iter().map(|entry| entry.number));
+        self.show(state, number, bytes, &gone);
+        Ok(())
+    }
+
+    /// The master playlist for a viewer; none before tracks and a first segment are known.
+    #[must_use]
+    pub fn master(&self, viewing: &Viewing) -> Option<Vec<u8>> {
+        let view = self.view.load();
+        view.media.as_ref()?;
+        Some(view.master.as_ref()?.with_session(&token_query(viewing), |_| Query::default()))
+    }
+
+    /// The media playlist for a viewer; none before the first segment.
+    #[must_use]
+    pub fn media(&self, viewing: &Viewing, keys: &KeyStore) -> Option<Vec<u8>> {
+        let view = self.view.load();
+        let key_query = |key: KeyRef| {
+            let id = PeriodKeyId { generation: Generation(key.generation), period: Period(key.period) };
+            let address = keys.address_key(&self.name, &self.schedule, id);
+            let signed = address.map(|key| key.sign(id.period, viewing.session, viewing.expires).to_string());
+            // Without its day key this node cannot have listed the segment; an address without a query is refused.
+            let query = signed.and_then(|text| text.split_once('?').map(|(_, query)| query.to_owned()));
+            query.and_then(Query::new).unwrap_or_default()
+        };
+        Some(view.media.as_ref()?.with_session(&token_query(viewing), key_query))
+    }
+
+    /// A segment that is listed, or was not long ago.
+    #[must_use]
+    pub fn segment(&self, grid: SegmentGrid, number: u64) -> Option<Found> {
+        if grid != self.grid {
+            return None;
+        }
+        if let Some(bytes) = self.view.load().memory.get(&number) {
+            return Some(Found::Memory(bytes.clone()));
+        }
+        let state = self.locked();
+        state.window.fetchable(number).map(|_| Found::File(state.store.segment_path(number)))
+    }
+
+    /// A reader of the endless stream.
+    #[must_use]
+    pub fn packets(&self) -> RingReader {
+        self.packets.reader_from(Start::Back(TRANSPORT_BACK))
+    }
+
+    /// Replaces the sources that can be captured from here.
+    pub fn set_sources(&self, sources: impl IntoIterator<Item = (SourceName, bool, Ring)>) {
+        let fresh = sources.into_iter().map(|(name, remote, ring)| (name, Source { remote, ring })).collect();
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// A source's packets as they were captured.
+    #[must_use]
+    pub fn capture(&self, source: &str) -> Capture {
+        match self.sources.read().unwrap_or_else(PoisonError::into_inner).get(source) {
+            None => Capture::Unknown,
+            Some(source) if source.remote => Capture::Remote,
+            Some(source) => Capture::Local(source.ring.reader_from(Start::Now)),
+        }
+    }
+
+    /// A session asked for something at `now` (Unix seconds).
+    pub fn seen(&self, session: SessionId, now: u64) {
+        let mut viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
+        if viewers.len() >= VIEWERS_MAX && !viewers.contains_key(&session) {
+            viewers.retain(|_, last| *last + VIEWER_SECS >= now);
+        }
+        if viewers.len() < VIEWERS_MAX || viewers.contains_key(&session) {
+            viewers.insert(session, now);
+        }
+    }
+
+    /// Sessions that asked for something in the last 30 s.
+    #[must_use]
+    pub fn viewers(&self, now: u64) -> u32 {
+        let mut viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
+        viewers.retain(|_, last| *last + VIEWER_SECS >= now);
+        u32::try_from(viewers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Mean output rate over the listed segments, bit/s, and the last number.
+    #[must_use]
+    pub fn figures(&self) -> (u64, Option<u64>) {
+        let state = self.locked();
+        let (bytes, ticks) = state
+            .window
+            .listed()
+            .fold((0_u64, 0_u64), |(b, t), e| (b + e.bytes, t + u64::try_from(e.duration.0).unwrap_or(0)));
+        (bytes.saturating_mul(8 * 90_000) / ticks.max(1), state.window.listed().last().map(|entry| entry.number))
+    }
+
+    /// Segments the window lists now.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.locked().window.listed().len()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After a restart: what the disk still has goes back into memory and into the playlist.
+    fn reload(&self) {
+        let state = self.locked();
+        let mut view = View::default();
+        for entry in state.window.listed() {
+            if let Some(bytes) = state.store.get_segment(entry.number, entry.bytes) {
+                view.remember(entry.number, bytes);
+            }
+        }
+        if state.window.listed().len() > 0 {
+            view.media = render_media(&self.name, &state);
+        }
+        self.view.store(Arc::new(view));
+    }
+
+    fn show(&self, state: &State, number: u64, bytes: Bytes, gone: &[Entry]) {
+        let mut view = self.view.load().share();
+        view.remember(number, bytes);
+        for entry in gone {
+            view.forget(entry.number);
+        }
+        view.media = render_media(&self.name, state);
+        view.master = render_master(state);
+        self.view.store(Arc::new(view));
+    }
+}
+
+impl View {
+    /// A copy that shares every byte.
+    fn share(&self) -> Self {
+        Self {
+            media: self.media.clone(),
+            master: self.master.clone(),
+            memory: self.memory.clone(),
+            memory_bytes: self.memory_bytes,
+        }
+    }
+
+    fn remember(&mut self, number: u64, bytes: Bytes) {
+        self.memory_bytes += bytes.len();
+        self.memory.insert(number, bytes);
+        // The newest segment stays, however large.
+        while self.memory_bytes > MEMORY_BYTES_MAX && self.memory.len() > 1 {
+            let Some((_, oldest)) = self.memory.pop_first() else { break };
+            self.memory_bytes -= oldest.len();
+        }
+    }
+
+    fn forget(&mut self, number: u64) {
+        if let Some(bytes) = self.memory.remove(&number) {
+            self.memory_bytes -= bytes.len();
+        }
+    }
+}
+
+fn fresh_window(grid: SegmentGrid, listed: usize) -> Window {
+    // No segment is longer than twice the cell (docs/adr/0004).
+    Window::new(grid, (2 * grid.duration_ms()).div_ceil(1000), listed, 0)
+}
+
+fn entry_of(segment: &Segment, key: KeyRef) -> Entry {
+    Entry {
+        number: segment.number,
+        start: segment.start,
+        duration: segment.duration,
+        independent: segment.independent,
+        discontinuity: segment.discontinuity,
+        key: Some(key),
+        bytes: 0,
+    }
+}
+
+fn token_query(viewing: &Viewing) -> Query {
+    let text = viewing.token.as_ref().map(|token| format!("token={token}"));
+    text.and_then(Query::new).unwrap_or_default()
+}
+
+fn render_media(name: &ChannelName, state: &State) -> Option<Rendered> {
+    let here = KeyBase::default();
+    let playlist = MediaPlaylist::new(name.as_str());
+    Some(playlist.render(&state.window, |key| state.key_bases.get(&key).unwrap_or(&here)))
+}
+
+fn render_master(state: &State) -> Option<Rendered> {
+    if state.tracks.is_empty() {
+        return None;
+    }
+    let video = state.tracks.iter().find_map(|track| track.video.clone());
+    let audio_codecs = state.tracks.iter().filter_map(|track| Some(track.audio.as_ref()?.codecs.clone())).collect();
+    let variant = Variant {
+        path: "video.m3u8".to_owned(),
+        peak_bps: state.bandwidth.peak()?,
+        average_bps: state.bandwidth.average(),
+        video,
+        audio_codecs,
+    };
+    Some(Master::new(vec![variant]).render(state.window.listed().all(|entry| entry.independent)))
+}

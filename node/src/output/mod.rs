@@ -1,0 +1,7 @@
+//! What leaves the node: encrypted segments, playlists, endless streams, keys, over HTTP.
+
+pub mod channels;
+pub mod http;
+pub mod keys;
+pub mod live;
+pub mod record;

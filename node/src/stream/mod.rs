@@ -1,0 +1,6 @@
+//! Channels: from sources to segments, by the rules of `failover` and the packager of `media`.
+
+pub mod anchors;
+pub mod channel;
+pub mod lineup;
+mod standing;

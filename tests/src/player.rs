@@ -1,0 +1,52 @@
+//! Judging pictures with ffmpeg: what a player would show, counted.
+
+use std::{process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+
+/// What was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    /// Video pictures.
+    pub pictures: u64,
+    /// Audio packets of the first audio track.
+    pub audio: u64,
+}
+
+/// Decodes a clear transport stream and counts pictures and audio packets.
+///
+/// # Errors
+/// When ffprobe fails or complains.
+pub async fn decode(bytes: &[u8]) -> Result<Decoded> {
+    let pictures = count(bytes, "v:0", "nb_read_frames", "-count_frames").await?;
+    let audio = count(bytes, "a:0", "nb_read_packets", "-count_packets").await?;
+    Ok(Decoded { pictures, audio })
+}
+
+async fn count(bytes: &[u8], stream: &str, entry: &str, flag: &str) -> Result<u64> {
+    let entries = format!("stream={entry}");
+    let arguments = ["-v", "error", flag, "-select_streams", stream, "-show_entries", &entries, "-of", "csv=p=0", "-"];
+    let mut child = Command::new("ffprobe")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("start ffprobe")?;
+    let mut stdin = child.stdin.take().context("stdin is piped")?;
+    let input = bytes.to_vec();
+    let feed = async move {
+        // ffprobe may have seen enough before the end; a closed pipe is its way of saying so.
+        let _ = stdin.write_all(&input).await;
+    };
+    let (output, ()) = tokio::join!(timeout(Duration::from_secs(60), child.wait_with_output()), feed);
+    let output = output.context("ffprobe took over 60 s")??;
+    let talk = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && talk.trim().is_empty(), "ffprobe: {talk}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    // A programme lists its stream twice, once below the programme.
+    let figure = text.lines().map(|line| line.trim().trim_end_matches(',')).find(|line| !line.is_empty()).unwrap_or("0");
+    figure.parse().with_context(|| format!("ffprobe counted {text:?}"))
+}
