@@ -251,7 +251,8 @@ pub enum CommitError {
         /// Bytes that must be free for a write to be tried.
         need_bytes: u64,
     },
-    /// The engine met a fault and takes no writes until the controller is started again.
+    /// The engine met a fault and takes no writes until the controller is started again,
+    /// which it brings about itself.
     #[error("store takes no writes since a fault ({reason}); restart the controller")]
     Failed {
         /// What happened.

@@ -62,7 +62,8 @@ impl SledEngine {
         Ok(Self { shared, jobs, thread, ballast: options.ballast(), _lock: opened.lock })
     }
 
-    /// Why writes are no longer taken, if they are not. Goes to the health page.
+    /// Why writes are no longer taken, if they are not. Seen only where the hook for faults
+    /// does not end the process.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.shared.failure()

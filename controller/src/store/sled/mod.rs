@@ -7,7 +7,8 @@
 //! beside and renamed into place; a write is answered after flush, fsync of the database
 //! file and fsync of a [`mark`] that names it; every record has a checksum, and at start
 //! all are read and compared with the mark; a [`ballast`] file is given up when the open
-//! lacks room; a panic inside ends the process ([`fatal`]). Damage is never worked around:
+//! lacks room; a panic inside, or a
+//! write or fsync that fails, ends the process ([`fatal`]). Damage is never worked around:
 //! the open fails and names the export to restore from.
 //!
 //! Files in the store's directory: `lock`, `created`, `ballast`, `sled-v1/` (sled's own

@@ -59,11 +59,6 @@ impl Shared {
     fn set_before(&self, changes: Changes) {
         *self.before.write().unwrap_or_else(PoisonError::into_inner) = changes;
     }
-
-    fn fail(&self, reason: String) -> CommitError {
-        tracing::error!(reason, "store takes no more writes");
-        CommitError::Failed { reason: self.failed.get_or_init(|| reason).clone() }
-    }
 }
 
 /// The thread's own state.
@@ -87,9 +82,17 @@ impl Writer {
             }
         });
         if let Err(panic) = served {
-            self.shared.fail(format!("store thread: {panic}"));
-            (self.on_fatal)(&panic);
+            self.fail(panic);
         }
+    }
+
+    /// Takes no write again and ends the process: what is on disk is known only after the
+    /// next start has read it all, and sled refuses reads as well from here on.
+    fn fail(&self, reason: String) -> CommitError {
+        tracing::error!(reason, "store takes no more writes");
+        let reason = self.shared.failed.get_or_init(|| reason).clone();
+        (self.on_fatal)(&reason);
+        CommitError::Failed { reason }
     }
 
     fn serve(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
@@ -163,7 +166,7 @@ impl Writer {
         let mut tally = Tally { commit: staged.commit, ..self.tally };
         let mut before = Changes::new();
         for (key, change) in &staged.changes {
-            let old = database.get(key).map_err(|error| self.shared.fail(error.to_string()))?;
+            let old = database.get(key).map_err(|error| self.fail(error.to_string()))?;
             if let Some(old) = &old {
                 tally.take(key, old);
             }
@@ -173,13 +176,12 @@ impl Writer {
             before.insert(key.clone(), old);
         }
         self.shared.set_before(before);
-        // After a failure here nobody knows what is on disk, so readers keep the old values
-        // and no write is taken until a start has read it all.
+        // Should the hook come back after a failure here, readers keep the old values.
         database
             .apply(&staged.changes, tally)
             .and_then(|()| database.make_durable())
             .and_then(|()| self.mark.set(tally).map_err(|error| format!("mark: {error}")))
-            .map_err(|reason| self.shared.fail(reason))?;
+            .map_err(|reason| self.fail(reason))?;
         (self.tally, self.answers) = (tally, staged.answers);
         self.shared.set_before(Changes::new());
         Ok(())
