@@ -1,0 +1,20 @@
+//! The fleet: what nodes say ([`inbox`], [`state`]), how well origins serve ([`probe`], [`redirect`]), what
+//! we want of them ([`desired`], [`commands`]) and who may join ([`enrol`], [`authority`], [`doors`]).
+//!
+//! The way of a message: MQTT bytes, decoded and counted by the inbox, merged by the pure state, published
+//! as a watch; a node's death nudges the probe; the probe's verdicts and the merged state decide redirects.
+//! [`broker`] is the embedded broker of a one-box installation.
+
+pub mod anchors;
+pub mod authority;
+pub mod broker;
+pub mod commands;
+pub mod desired;
+pub mod doors;
+pub mod enrol;
+pub mod inbox;
+pub mod ledger;
+pub mod probe;
+pub mod redirect;
+pub mod state;
+pub mod voice;
