@@ -3,7 +3,7 @@
 use headend_wire::NodeName;
 
 use super::table::Record;
-use crate::domain::{NodeRecord, Refusal};
+use crate::domain::NodeRecord;
 
 impl Record for NodeRecord {
     const FAMILY: &'static str = "nodes";
@@ -16,9 +16,5 @@ impl Record for NodeRecord {
 
     fn key_text(key: &NodeName) -> String {
         key.to_string()
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        Self::check(self)
     }
 }
