@@ -118,7 +118,10 @@ impl Broker {
 
 fn fail(report: &watch::Sender<BrokerState>, words: &str) {
     if report.send_replace(BrokerState::Failed(words.to_owned())) == BrokerState::Running {
-        tracing::error!(reason = words, "embedded broker failed: restart the controller, or name a Mosquitto in mqtt.url");
+        tracing::error!(
+            reason = words,
+            "embedded broker failed: restart the controller, or name a Mosquitto in mqtt.url"
+        );
     }
 }
 
@@ -155,8 +158,13 @@ fn config(address: SocketAddr) -> Config {
         external_auth: None,
         dynamic_filters: true,
     };
-    let listener =
-        ServerSettings { name: "mqtt-311".to_owned(), listen: address, tls: None, next_connection_delay_ms: 1, connections };
+    let listener = ServerSettings {
+        name: "mqtt-311".to_owned(),
+        listen: address,
+        tls: None,
+        next_connection_delay_ms: 1,
+        connections,
+    };
     let router = RouterConfig {
         max_connections: CONNECTIONS_MAX,
         max_outgoing_packet_count: RETAINED_MAX,

@@ -123,7 +123,9 @@ impl Commands {
                 continue;
             }
             match &now.problem {
-                Some(error) => tracing::error!(site = %key.site, node = %key.node, error, "desired state not published"),
+                Some(error) => {
+                    tracing::error!(site = %key.site, node = %key.node, error, "desired state not published")
+                }
                 None => tracing::info!(site = %key.site, node = %key.node, generation, "desired state published"),
             }
             self.issued.send_modify(|issued| {
@@ -211,7 +213,11 @@ mod tests {
 
     fn plan(public: &str) -> Arc<FleetPlan> {
         let token_keys = vec![TokenKey { id: 1, public: public.to_owned() }];
-        Arc::new(FleetPlan { nodes: BTreeMap::from([(key(), NodePlan::default())]), token_keys, revoked_sessions: vec![] })
+        Arc::new(FleetPlan {
+            nodes: BTreeMap::from([(key(), NodePlan::default())]),
+            token_keys,
+            revoked_sessions: vec![],
+        })
     }
 
     struct Bench {

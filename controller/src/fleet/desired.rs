@@ -5,10 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use headend_wire::{
-    Desired, DesiredChannel,
-    desired::TokenKey,
-};
+use headend_wire::{Desired, DesiredChannel, desired::TokenKey};
 
 use super::state::NodeKey;
 

@@ -201,7 +201,7 @@ pub struct InboxEnds {
 impl Inbox {
     /// An inbox on a link that subscribed to [`subscriptions`].
     #[must_use]
-    pub fn new(incoming: Incoming, fleet: FleetWatch) -> InboxEnds {
+    pub fn open(incoming: Incoming, fleet: FleetWatch) -> InboxEnds {
         let (arrived_in, arrived) = mpsc::channel(EVENTS_MAX);
         let (deaths_in, deaths) = mpsc::channel(DEATHS_MAX);
         let defects = Arc::new(Defects::default());
@@ -231,10 +231,7 @@ impl Inbox {
 
     /// Takes one message.
     pub(crate) fn take(&self, delivery: &Delivery) {
-        let topic = match delivery.topic.parse::<Topic>() {
-            Ok(topic) => topic,
-            Err(_) => return add(&self.defects.topic),
-        };
+        let Ok(topic) = delivery.topic.parse::<Topic>() else { return add(&self.defects.topic) };
         // A cleared retained topic.
         if delivery.payload.is_empty() {
             return;
@@ -291,7 +288,6 @@ fn clip(topic: &str) -> String {
     topic.chars().take(120).collect()
 }
 
-
 #[cfg(test)]
 mod tests {
     use headend_rt::link::Link;
@@ -306,7 +302,7 @@ mod tests {
 
     fn inbox() -> InboxEnds {
         let (_link, incoming, _far) = Link::in_memory();
-        Inbox::new(incoming, FleetWatch::default())
+        Inbox::open(incoming, FleetWatch::default())
     }
 
     fn check(topic: &str, payload: &[u8], want: DefectCounts) {

@@ -69,9 +69,12 @@ pub struct Ledger {
     stored: Remembered,
 }
 
-/// The last stored events of each node.
+/// What names an event of one node.
+type Name = (Incarnation, u64);
+
+/// The last stored events of each node: to look up, and in order of arrival.
 #[derive(Default)]
-struct Remembered(HashMap<NodeKey, (HashSet<(Incarnation, u64)>, VecDeque<(Incarnation, u64)>)>);
+struct Remembered(HashMap<NodeKey, (HashSet<Name>, VecDeque<Name>)>);
 
 impl Remembered {
     fn knows(&self, event: &ArrivedEvent) -> bool {
@@ -312,7 +315,10 @@ mod tests {
         local(async {
             let anchored = |id, version| {
                 let anchor = WireAnchor { source_pts: 9, at_90k: 10, version };
-                event(id, EventKind::Anchored { channel: "fr/a".parse().unwrap(), source: "dtt".parse().unwrap(), anchor })
+                event(
+                    id,
+                    EventKind::Anchored { channel: "fr/a".parse().unwrap(), source: "dtt".parse().unwrap(), anchor },
+                )
             };
             let mut bench = start(tempfile::tempdir().unwrap(), false);
             bench.arrived.send(anchored(1, 2)).await.unwrap();
@@ -321,7 +327,8 @@ mod tests {
             assert_eq!(published(&mut bench).await.1["id"], 1);
             // An older one, from a broker's memory, changes nothing.
             let old = WireAnchor { source_pts: 9, at_90k: 99, version: 1 };
-            let arrived = ArrivedAnchor { channel: "fr/a".parse().unwrap(), source: "dtt".parse().unwrap(), anchor: old };
+            let arrived =
+                ArrivedAnchor { channel: "fr/a".parse().unwrap(), source: "dtt".parse().unwrap(), anchor: old };
             bench.arrived.send(Arrived::Anchor(arrived)).await.unwrap();
             bench.arrived.send(started(3)).await.unwrap();
             assert_eq!(published(&mut bench).await.1["id"], 3);

@@ -11,10 +11,14 @@ pub mod broker;
 pub mod commands;
 pub mod desired;
 pub mod doors;
+#[cfg(test)]
+mod doors_tests;
 pub mod enrol;
 pub mod inbox;
 pub mod ledger;
 pub mod probe;
 pub mod redirect;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod voice;

@@ -19,6 +19,7 @@ use headend_wire::{
     report::{WillCause, WireAnchor},
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// The most nodes we keep; the wire may name more, which are counted.
 pub const NODES_MAX: usize = 200;
@@ -39,7 +40,7 @@ const SOURCES_MAX: usize = 16;
 pub type Elapsed = Duration;
 
 /// Site and name of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeKey {
     /// Its site.
     pub site: SiteName,
@@ -344,7 +345,11 @@ mod tests {
     fn birth(incarnation: u64, seq: u64) -> Report {
         let origin_url = format!("http://{incarnation}");
         let (version, host, kernel) = ("1".to_owned(), "h".to_owned(), String::new());
-        Report::Birth(message(incarnation, seq, Birth { version, origin_url, host, kernel, slot: None, capabilities: vec![] }))
+        Report::Birth(message(
+            incarnation,
+            seq,
+            Birth { version, origin_url, host, kernel, slot: None, capabilities: vec![] },
+        ))
     }
 
     fn will(incarnation: u64, seq: u64) -> Report {
@@ -379,7 +384,8 @@ mod tests {
         }
         let now = Duration::from_secs(steps.last().map_or(0, |(second, _)| *second));
         let node = fleet.node(&key()).unwrap();
-        let channels: Vec<String> = node.channels.keys().filter(|name| node.channel(name, now).is_some()).map(|n| n.to_string()).collect();
+        let channels: Vec<String> =
+            node.channels.keys().filter(|name| node.channel(name, now).is_some()).map(|n| n.to_string()).collect();
         let presence = format!("{:?}", node.presence(now));
         assert_eq!(format!("{} {presence} {}", node.incarnation.0, channels.join(",")).trim_end(), want);
     }
@@ -411,7 +417,8 @@ mod tests {
 
     #[test]
     fn a_figure_older_than_three_periods_is_unknown() {
-        let steps = |last: u64| [(0, birth(5, 1)), (0, health(5, 3, true, &["a", "b"])), (last, health(5, 4, false, &["b"]))];
+        let steps =
+            |last: u64| [(0, birth(5, 1)), (0, health(5, 3, true, &["a", "b"])), (last, health(5, 4, false, &["b"]))];
         check(&steps(30), "5 Alive a,b");
         check(&steps(31), "5 Alive b");
         check(&[(0, birth(5, 1)), (0, health(5, 3, true, &["a"])), (31, birth(5, 1))], "5 Silent");
@@ -419,7 +426,10 @@ mod tests {
 
     #[test]
     fn a_whole_report_drops_what_it_does_not_name_and_an_old_one_changes_nothing() {
-        check(&[(0, health(5, 3, true, &["a", "b"])), (1, health(5, 5, true, &["b"])), (1, health(5, 4, true, &["a"]))], "5 Alive b");
+        check(
+            &[(0, health(5, 3, true, &["a", "b"])), (1, health(5, 5, true, &["b"])), (1, health(5, 4, true, &["a"]))],
+            "5 Alive b",
+        );
     }
 
     #[test]
@@ -433,7 +443,11 @@ mod tests {
             fleet.merge(&key, birth(1, 1), Duration::ZERO);
         }
         assert_eq!(fleet.nodes().count(), NODES_MAX);
-        let long = Report::Health(message(5, 2, Health { whole: false, generation: 1, channels: vec![channel("c1", &"é".repeat(5_000))] }));
+        let long = Report::Health(message(
+            5,
+            2,
+            Health { whole: false, generation: 1, channels: vec![channel("c1", &"é".repeat(5_000))] },
+        ));
         fleet.merge(&key(), long, Duration::ZERO);
         let kept = fleet.node(&key()).unwrap().channel(&"c1".parse().unwrap(), Duration::ZERO).unwrap();
         assert_eq!(kept.reason.chars().count(), TEXT_CHARS_MAX);

@@ -56,7 +56,8 @@ mod tests {
     fn every_message_has_its_own_number() {
         let voice = Voice::new(Arc::new(SimulatedClock::new(jiff::Timestamp::from_second(7).unwrap())));
         let read = |bytes: Bytes| Message::<EventAck>::from_bytes(&bytes).unwrap();
-        let (first, second) = (read(voice.say(EventAck { id: 1 }).unwrap()), read(voice.clone().say(EventAck { id: 1 }).unwrap()));
+        let (first, second) =
+            (read(voice.say(EventAck { id: 1 }).unwrap()), read(voice.clone().say(EventAck { id: 1 }).unwrap()));
         assert_eq!((first.incarnation, first.seq, second.seq), (Incarnation(7_000), 1, 2));
     }
 

@@ -287,6 +287,8 @@ impl Carrier {
             }
             let shared = Arc::clone(&self.shared);
             tokio::select! {
+                // State that was set before a message was sent leaves before it.
+                biased;
                 () = shared.wake.notified() => {}
                 Some(publish) = self.messages.recv() => {
                     shared.counters.published.fetch_add(1, Ordering::Relaxed);
