@@ -94,11 +94,13 @@ impl Viewer {
     /// When the controller refuses or answers something else.
     pub async fn channels(&self) -> Result<Vec<Listed>> {
         let url = format!("{}/api/v1/my/channels", self.controller);
-        let answer: Value = self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+        let answer: Value =
+            self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
         let list = answer["channels"].as_array().context("list: no channels")?;
         list.iter()
             .map(|entry| {
-                let text = |key: &str| entry[key].as_str().map(str::to_owned).with_context(|| format!("list: no {key}"));
+                let text =
+                    |key: &str| entry[key].as_str().map(str::to_owned).with_context(|| format!("list: no {key}"));
                 let play = text("play")?;
                 let play = if play.starts_with('/') { format!("{}{play}", self.controller) } else { play };
                 Ok(Listed { name: text("name")?, title: text("title")?, play })
@@ -220,7 +222,8 @@ fn read_key(base: &Url, attributes: &str) -> Result<Option<(Url, Option<u128>)>>
         return Ok(None);
     }
     ensure!(attributes.contains("METHOD=AES-128"), "unknown encryption: {attributes}");
-    let address = attributes.split("URI=\"").nth(1).and_then(|rest| rest.split('"').next()).context("KEY without URI")?;
+    let address =
+        attributes.split("URI=\"").nth(1).and_then(|rest| rest.split('"').next()).context("KEY without URI")?;
     let iv = attributes.split("IV=0x").nth(1).map(|rest| rest.split(',').next().unwrap_or_default());
     let iv = iv.map(|digits| u128::from_str_radix(digits, 16)).transpose()?;
     Ok(Some((base.join(address)?, iv)))

@@ -6,6 +6,8 @@
 pub mod client;
 pub mod feed;
 pub mod player;
+pub mod playhead;
 pub mod program;
 pub mod wait;
+pub mod walk;
 pub mod world;

@@ -47,6 +47,7 @@ async fn count(bytes: &[u8], stream: &str, entry: &str, flag: &str) -> Result<u6
     ensure!(output.status.success() && talk.trim().is_empty(), "ffprobe: {talk}");
     let text = String::from_utf8_lossy(&output.stdout);
     // A programme lists its stream twice, once below the programme.
-    let figure = text.lines().map(|line| line.trim().trim_end_matches(',')).find(|line| !line.is_empty()).unwrap_or("0");
+    let figure =
+        text.lines().map(|line| line.trim().trim_end_matches(',')).find(|line| !line.is_empty()).unwrap_or("0");
     figure.parse().with_context(|| format!("ffprobe counted {text:?}"))
 }

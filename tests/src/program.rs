@@ -81,7 +81,8 @@ impl Program {
     /// When it cannot be started.
     pub fn spawn(name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
         let path = binary(name)?;
-        let file = File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
+        let file =
+            File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
         let child = Command::new(&path)
             .args(arguments)
             .stdin(Stdio::null())

@@ -3,10 +3,12 @@
 //!
 //! The way of a message: MQTT bytes, decoded and counted by the inbox, merged by the pure state, published
 //! as a watch; a node's death nudges the probe; the probe's verdicts and the merged state decide redirects.
-//! [`broker`] is the embedded broker of a one-box installation.
+//! [`blueprint`] makes the plans from the operator's channels and nodes, [`records`] keeps events and changes in
+//! the audit, [`broker`] is the embedded broker of a one-box installation.
 
 pub mod anchors;
 pub mod authority;
+pub mod blueprint;
 pub mod broker;
 pub mod commands;
 pub mod desired;
@@ -17,6 +19,7 @@ pub mod enrol;
 pub mod inbox;
 pub mod ledger;
 pub mod probe;
+pub mod records;
 pub mod redirect;
 pub mod state;
 #[cfg(test)]

@@ -68,6 +68,14 @@ pub fn client(authority: &Path, identity: Option<&tls::Identity>) -> Result<reqw
         .map_err(ControllerError::Build)
 }
 
+/// An HTTP client for public addresses: the key server as viewers reach it.
+///
+/// # Errors
+/// [`ControllerError::Build`].
+pub fn plain_client() -> Result<reqwest::Client, ControllerError> {
+    reqwest::Client::builder().timeout(REQUEST).no_proxy().build().map_err(ControllerError::Build)
+}
+
 /// Keeps the key store filled for the channels that `wanted` names, until `stop`.
 pub async fn keep_keys(
     client: reqwest::Client,

@@ -75,12 +75,8 @@ pub enum IdentityError {
 /// What an enrolled node knows of itself and its controller.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// PEM of the node's certificate.
-    pub certificate_pem: String,
     /// File with the node's private key.
     pub key_path: PathBuf,
-    /// PEM of the fleet's authority.
-    pub authority_pem: String,
     /// The key that signs what this node obeys.
     pub controller_key: VerifyingKey,
     /// The site's broker, as named at enrolment.
@@ -97,6 +93,18 @@ struct Card {
 
 fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("identity")
+}
+
+/// Where the fleet's authority lies.
+#[must_use]
+pub fn authority_path(state_dir: &Path) -> PathBuf {
+    folder(state_dir).join("authority.pem")
+}
+
+/// Where the node's certificate lies.
+#[must_use]
+pub fn certificate_path(state_dir: &Path) -> PathBuf {
+    folder(state_dir).join("cert.pem")
 }
 
 /// Reads the identity and checks that it is this node's.
@@ -118,10 +126,11 @@ pub fn load(state_dir: &Path, site: &SiteName, name: &NodeName) -> Result<Identi
         let (enrolled, configured) = (format!("{}/{}", card.site, card.node), format!("{site}/{name}"));
         return Err(IdentityError::OtherNode { enrolled, configured });
     }
+    for file in ["cert.pem", "authority.pem"] {
+        read(file)?;
+    }
     Ok(Identity {
-        certificate_pem: read("cert.pem")?,
         key_path: folder.join("key.pem"),
-        authority_pem: read("authority.pem")?,
         controller_key: parse_key(&card.controller_key).ok_or_else(damaged)?,
         mqtt_url: card.mqtt_url,
     })

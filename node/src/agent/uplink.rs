@@ -167,6 +167,12 @@ impl Uplink {
         self.link.connection().borrow().session().is_some()
     }
 
+    /// Events that wait for the controller.
+    #[must_use]
+    pub fn events_pending(&self) -> usize {
+        self.courier.figures().pending
+    }
+
     /// Reads a delivery; acknowledgements are dealt with here.
     pub fn understand(&self, topic: &str, payload: &[u8]) -> Option<Arrived> {
         let unusable = |reason: String| Some(Arrived::Unusable { topic: topic.chars().take(200).collect(), reason });

@@ -200,7 +200,7 @@ impl Live {
     /// Where an earlier life stopped, when the hole since then is small enough to be filled with slate: at most
     /// `hole_max` numbers before the segment that is due at `now_ms`. Otherwise the window jumps forward.
     pub fn resume(&self, layout: u32, now_ms: u64, hole_max: u64) -> Option<Resume> {
-        let mut state = self.locked();
+        let state = self.locked();
         let due = now_ms / u64::from(self.grid.duration_ms());
         let number = state.window.next().checked_sub(1).filter(|_| state.window.listed().len() > 0)?;
         if due.saturating_sub(number) > hole_max {

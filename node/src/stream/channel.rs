@@ -25,8 +25,8 @@ use super::{
 use crate::{
     agent::uplink::Uplink,
     input::{
+        Monotonic,
         health::{InputSample, SAMPLE_MS},
-        intake::Monotonic,
         ring::{RingReader, RingWriter, Start, Step},
         set::InputHandle,
     },
@@ -253,7 +253,7 @@ impl Channel {
     }
 
     /// Encrypts and lists a segment on the blocking pool. Without its key it is held back: nothing leaves in the clear.
-    async fn give_out(&mut self, segment: Segment) {
+    async fn give_out(&self, segment: Segment) {
         let (live, number) = (Arc::clone(&self.parts.live), segment.number);
         let Some((id, key)) = live.segment_key(&self.parts.keys, number) else {
             if let Some(times) = self.missing_key.hit() {

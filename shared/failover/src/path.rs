@@ -99,7 +99,7 @@ impl PathHealth {
                 Some(stream) => self.bad(rules, now, ProbeFault::Stream { stream }),
             },
             Observation::ProbeFailed(fault) => self.bad(rules, now, fault),
-            Observation::NodeWill if self.failed > 0 && self.refused() => self.gone(rules, now),
+            Observation::NodeWill if self.refused() => self.gone(rules, now),
             Observation::BoxReport { subscriber } => self.report(rules, now, subscriber),
             Observation::NodeWill | Observation::NodeBirth | Observation::NodeFault { .. } => {}
         }

@@ -149,20 +149,31 @@ mod tests {
         check(0, 0, LATE, (false, [Health::Down; 2]));
     }
 
-    #[test]
-    fn failures_counted_before_the_anchors_were_asked_are_forgotten() {
+    /// Two failures of caribbean, then `blind`, then sight again and two failures more: not down, then a third.
+    fn forgotten(blind: impl FnOnce(&mut Paths<&'static str>)) {
         let mut paths = two();
         for now in 1..=2 {
             paths.observe(&"caribbean", now, &LATE);
-            paths.observe(&"france", now, &LATE);
         }
-        paths.anchors(0, 4);
+        blind(&mut paths);
         paths.anchors(4, 4);
-        paths.observe(&"caribbean", 3, &LATE);
-        paths.observe(&"caribbean", 4, &LATE);
-        assert_eq!(paths.candidates(4)[0].health, Health::Good);
-        paths.observe(&"caribbean", 5, &LATE);
-        assert_eq!(paths.candidates(5)[0].health, Health::Down);
+        for (now, want) in [(3, Health::Good), (4, Health::Good), (5, Health::Down)] {
+            paths.observe(&"caribbean", now, &LATE);
+            assert_eq!(paths.candidates(now)[0].health, want, "at {now}");
+        }
+    }
+
+    #[test]
+    fn failures_counted_before_it_proved_blind_are_forgotten() {
+        // Whether the anchors' round or the last origin's probe completes the picture.
+        forgotten(|paths| {
+            paths.observe(&"france", 2, &LATE);
+            paths.anchors(0, 4);
+        });
+        forgotten(|paths| {
+            paths.anchors(0, 4);
+            paths.observe(&"france", 2, &LATE);
+        });
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct ProbePlan {
     pub redirects: RedirectPlan,
     /// Key period of each channel, milliseconds; one that is missing has the default of 5 minutes.
     pub key_period_ms: BTreeMap<ChannelName, u64>,
+    /// The registered address of each origin, without a trailing slash. One that is missing here is reached
+    /// where its birth says, which only a broker with permissions makes trustworthy.
+    pub addresses: BTreeMap<NodeKey, String>,
     /// The controller's own anchors: gateway, outside addresses, the other controller. None: never blind.
     pub lookout: Vec<SocketAddr>,
 }
@@ -51,6 +54,7 @@ pub struct ProbePlan {
 #[derive(Clone)]
 pub struct Desk {
     redirects: Arc<Mutex<Redirects>>,
+    plan: watch::Receiver<Arc<ProbePlan>>,
     fleet: FleetWatch,
     started: Instant,
 }
@@ -111,6 +115,9 @@ impl Desk {
     }
 
     fn url(&self, key: &NodeKey) -> Option<String> {
+        if let Some(registered) = self.plan.borrow().addresses.get(key) {
+            return Some(registered.clone());
+        }
         let state = self.fleet.subscribe();
         let state = state.borrow();
         Some(state.node(key)?.birth.as_ref()?.origin_url.trim_end_matches('/').to_owned())
@@ -169,7 +176,7 @@ impl Round {
         fetcher: Arc<Fetcher>,
         clock: Arc<dyn Clock>,
     ) -> (Self, Desk, mpsc::Receiver<Change>) {
-        let desk = Desk { redirects: Arc::default(), fleet, started: Instant::now() };
+        let desk = Desk { redirects: Arc::default(), plan: plan.clone(), fleet, started: Instant::now() };
         let (changes, to_store) = mpsc::channel(CHANGES_MAX);
         let mut round = Self {
             plan,

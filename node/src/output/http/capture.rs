@@ -4,7 +4,7 @@
 //! could be the other site's, and the two would feed each other. A source that is itself remote is refused. The packets
 //! are sent as they were captured, so that both sites package the same packets into the same bytes.
 
-use axum::{extract::Request, http::StatusCode, response::Response};
+use axum::{http::{StatusCode, request::Parts}, response::Response};
 
 use super::{
     Shared,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::output::live::{Capture, Live};
 
-pub(super) fn answer(shared: &Shared, live: &Live, source: &str, request: &Request) -> Response {
+pub(super) fn answer(shared: &Shared, live: &Live, source: &str, request: &Parts) -> Response {
     if !shared.trusted(peer(request)) {
         return plain(StatusCode::FORBIDDEN, "captures go to configured peers only; add this address to http.clear_peers\n");
     }

@@ -1,8 +1,7 @@
 //! Answers of a live channel: master, media playlist, segment, key, endless stream.
 
 use axum::{
-    extract::Request,
-    http::{StatusCode, header},
+    http::{StatusCode, header, request::Parts},
     response::Response,
 };
 use headend_access::{KeyAddress, Period, PeriodKeyId, SessionId};
@@ -22,14 +21,14 @@ const REFUSED: &str = "not authorised\n";
 const NO_SEGMENT: &str = "no such segment: it is older than the window, or not cut yet\n";
 
 /// Answers a request for a live path.
-pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Request) -> Response {
+pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Parts) -> Response {
     // Names that could not be a channel's are not looked up: the map holds checked names only.
     let Ok(name) = path.channel.parse::<ChannelName>() else { return unknown() };
     if let LiveKind::Key(_) = path.kind {
         return key(shared, &name, request);
     }
     let Some(live) = shared.channels.get(&name) else { return unknown() };
-    let query = request.uri().query().unwrap_or_default();
+    let query = request.uri.query().unwrap_or_default();
     if let (LiveKind::MpegTs, Some(source)) = (&path.kind, parameter(query, "source")) {
         return capture::answer(shared, &live, source, request);
     }
@@ -45,9 +44,9 @@ pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Request) 
         LiveKind::Master => playlist(live.master(&viewing)),
         LiveKind::Media(_) => playlist(live.media(&viewing, &shared.keys)),
         LiveKind::Segment { grid, number } => match live.segment(*grid, *number) {
-            Some(Found::Memory(bytes)) => answer::ranged(Kind::Segment, &bytes, request.headers()),
+            Some(Found::Memory(bytes)) => answer::ranged(Kind::Segment, &bytes, &request.headers),
             Some(Found::File(path)) => match tokio::fs::read(&path).await {
-                Ok(bytes) => answer::ranged(Kind::Segment, &bytes.into(), request.headers()),
+                Ok(bytes) => answer::ranged(Kind::Segment, &bytes.into(), &request.headers),
                 // It left the window between the look-up and the read.
                 Err(_) => plain(StatusCode::NOT_FOUND, NO_SEGMENT),
             },
@@ -74,8 +73,8 @@ fn playlist(text: Option<Vec<u8>>) -> Response {
     }
 }
 
-fn admit(shared: &Shared, live: &Live, name: &ChannelName, request: &Request) -> Result<Viewing, Refused> {
-    let token = parameter(request.uri().query().unwrap_or_default(), "token");
+fn admit(shared: &Shared, live: &Live, name: &ChannelName, request: &Parts) -> Result<Viewing, Refused> {
+    let token = parameter(request.uri.query().unwrap_or_default(), "token");
     let now = shared.now_secs();
     if token.is_none() && live.free() {
         // Free channels have no session: their key addresses carry one that is the same for everybody.
@@ -88,13 +87,13 @@ fn admit(shared: &Shared, live: &Live, name: &ChannelName, request: &Request) ->
 }
 
 /// A content key: the address is its own proof, and one and the same 403 answers everything else.
-fn key(shared: &Shared, name: &ChannelName, request: &Request) -> Response {
+fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
     let refused = || {
         shared.channels.counters().refused();
         plain(StatusCode::FORBIDDEN, REFUSED)
     };
-    let id = request.uri().path().rsplit('/').next().unwrap_or_default();
-    let query = request.uri().query().unwrap_or_default();
+    let id = request.uri.path().rsplit('/').next().unwrap_or_default();
+    let query = request.uri.query().unwrap_or_default();
     let Ok(address) = KeyAddress::parse(name.as_str(), id, query) else { return refused() };
     let Some(live) = shared.channels.get(name) else { return refused() };
     let id: PeriodKeyId = address.id();
@@ -107,7 +106,7 @@ fn key(shared: &Shared, name: &ChannelName, request: &Request) -> Response {
         return refused();
     }
     match shared.keys.key_of(name, &schedule, id) {
-        Some(key) => answer::ranged(Kind::Key, &bytes::Bytes::copy_from_slice(key.bytes()), request.headers()),
+        Some(key) => answer::ranged(Kind::Key, &bytes::Bytes::copy_from_slice(key.bytes()), &request.headers),
         None => refused(),
     }
 }
@@ -118,6 +117,6 @@ pub(super) fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 }
 
 /// The peer of a request, from the accept loop.
-pub(super) fn peer(request: &Request) -> Option<&Peer> {
-    request.extensions().get::<Peer>()
+pub(super) fn peer(request: &Parts) -> Option<&Peer> {
+    request.extensions.get::<Peer>()
 }

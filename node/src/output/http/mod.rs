@@ -83,7 +83,9 @@ async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Method::OPTIONS => return answer::preflight(),
         _ => return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and OPTIONS are answered here\n"),
     }
-    match LivePath::parse(request.uri().path()) {
+    // The body is dropped here: nothing of ours has one.
+    let (request, _) = request.into_parts();
+    match LivePath::parse(request.uri.path()) {
         Some(path) => live::answer(&shared, &path, &request).await,
         None => plain(StatusCode::NOT_FOUND, "no such path; a channel's playlist is /NAME/index.m3u8\n"),
     }

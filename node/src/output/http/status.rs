@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use headend_rt::serve::Counts;
 use headend_wire::{ChannelHealth, ChannelState};
 use serde::Serialize;
@@ -39,7 +39,6 @@ struct Answer<'a> {
     site: &'a str,
     node: &'a str,
     now: jiff::Timestamp,
-    #[serde(flatten)]
     status: NodeStatus,
 }
 
@@ -52,8 +51,7 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
 pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Response {
     let status = (shared.status)();
     let (site, node) = (shared.site.as_str(), shared.node.as_str());
-    let Json(text) = Json(Answer { site, node, now: shared.clock.now(), status });
-    let body = serde_json::to_vec(&text).expect("figures and names have a JSON form");
+    let body = serde_json::to_vec(&Answer { site, node, now: shared.clock.now(), status }).expect("figures and names have a JSON form");
     let mut response = answer::of(StatusCode::OK, Kind::Text, body);
     let json = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
@@ -89,7 +87,7 @@ fn render(status: &NodeStatus, refused: u64) -> String {
     let slate = by_channel(|health| u64::from(health.state == ChannelState::Slate));
     gauge("headend_stream_slate", "1 while the slate plays", &slate);
     let inputs: Vec<(String, u64)> =
-        status.inputs.iter().map(|input| (format!("{{input=\"{}\"}}", escaped(&input.address)), input.bytes)).collect();
+        status.inputs.iter().map(|input| (format!("{{input=\"{}\"}}", escaped(&input.feed)), input.counters.bytes)).collect();
     gauge("headend_input_bytes_total", "Bytes received", &inputs);
     gauge("headend_http_connections_count", "Open connections", &one(status.http.open));
     gauge("headend_http_accepted_total", "Accepted connections", &one(status.http.accepted));

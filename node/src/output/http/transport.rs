@@ -4,7 +4,7 @@
 //! The clear form goes to loopback and to configured peers; to others only under TLS, because a set-top box can take no
 //! key for a transport stream.
 
-use axum::{body::Body, extract::Request, http::StatusCode, response::Response};
+use axum::{body::Body, http::{StatusCode, request::Parts}, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
 
@@ -21,7 +21,7 @@ use crate::{
 /// How much a viewer may lose before it is cut: nothing. A transport stream with a hole is worse than a reconnect.
 const LOST_BYTES_MAX: u64 = 0;
 
-pub(super) fn answer(shared: &Shared, live: &Live, request: &Request) -> Response {
+pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response {
     if !shared.tls && !shared.trusted(peer(request)) {
         return plain(
             StatusCode::FORBIDDEN,

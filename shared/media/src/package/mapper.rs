@@ -357,3 +357,153 @@ fn append_pcr_packet(pid: Pid, pcr: u64, draft: &mut Draft) {
     draft.packets.extend_from_slice(&pcr_field(pcr));
     draft.packets.resize(end, 0xFF);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::es::{AudioCodec, VideoCodec};
+    use crate::packet::Adaptation;
+    use crate::pes::PesStart;
+
+    const VIDEO: Kind = Kind::Video(VideoCodec::H264);
+    const AUDIO: Kind = Kind::Audio(AudioCodec::Mpa);
+    const OFFSET: i64 = 1_000_000;
+
+    fn lane(kind: Kind) -> Lane {
+        Lane::new(&Track::new(Pid::new(0x65), psi::VIDEO_PID, kind, 0))
+    }
+
+    fn mapper() -> Mapper {
+        let mut mapper = Mapper::new();
+        mapper.start(OFFSET);
+        mapper.set_now(Pts::new(2_000_000));
+        mapper.pcr_source = PcrSource::Video;
+        mapper
+    }
+
+    /// A packet of PID 0x65 with this adaptation field (flags on) and payload; the rest is field stuffing.
+    fn packet(start: bool, adaptation: &[u8], payload: &[u8]) -> [u8; PACKET_BYTES] {
+        let mut bytes = [0xFF; PACKET_BYTES];
+        bytes[..4].copy_from_slice(&[SYNC_BYTE, if start { 0x60 } else { 0x20 }, 0x65, 0x37]);
+        bytes[4] = u8::try_from(183 - payload.len()).unwrap();
+        bytes[5] = 0;
+        bytes[5..5 + adaptation.len()].copy_from_slice(adaptation);
+        bytes[PACKET_BYTES - payload.len()..].copy_from_slice(payload);
+        bytes
+    }
+
+    fn pes(stream_id: u8, pts: Option<u64>, payload: usize) -> Vec<u8> {
+        let mut bytes = vec![];
+        PesStart { stream_id, data_alignment: false, pts, dts: None }.append_to(payload, &mut bytes);
+        bytes.resize(bytes.len() + payload, 0x55);
+        bytes
+    }
+
+    /// Maps one PES packet's start; gives its new PTS, or why it was dropped.
+    fn check(mapper: &mut Mapper, lane: &mut Lane, pes: &[u8], want: Result<Option<u64>, DefectKind>) {
+        let (bytes, mut draft) = (packet(true, &[], pes), Draft::default());
+        let got = mapper.append(lane, &Packet::new(&bytes).unwrap(), &mut draft);
+        let header = |bytes: &[u8]| PesHeader::parse(Packet::from_slice(bytes).unwrap().payload()).unwrap().pts;
+        assert_eq!(got.map(|()| draft.packets.chunks(PACKET_BYTES).next().and_then(header)), want);
+        assert_eq!(want.is_err(), draft.packets.is_empty());
+    }
+
+    #[test]
+    fn stamps_move_by_the_offset() {
+        let (mut mapper, mut lane) = (mapper(), lane(VIDEO));
+        check(&mut mapper, &mut lane, &pes(0xE0, Some(1_000_007), 40), Ok(Some(2_000_007)));
+        check(&mut mapper, &mut lane, &pes(0xE0, None, 40), Ok(None));
+        check(&mut mapper, &mut lane, &[0, 0, 2, 0xE0, 0, 0, 0x80, 0, 0], Err(DefectKind::BadPes));
+        let mut damaged = pes(0xE0, Some(1_000_007), 40);
+        damaged[13] &= 0xFE;
+        check(&mut mapper, &mut lane, &damaged, Err(DefectKind::BadPes));
+        damaged[6] |= 0x30;
+        check(&mut mapper, &mut lane, &damaged, Err(DefectKind::Scrambled));
+    }
+
+    #[test]
+    fn sound_may_jump_before_or_behind_the_picture() {
+        let (mut mapper, mut lane) = (mapper(), lane(AUDIO));
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(990_000), 40), Ok(Some(1_990_000)));
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_300_000), 40), Err(DefectKind::TimeAstray));
+        mapper.jump(OFFSET - 300_000);
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_300_000), 40), Ok(Some(2_000_000)));
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_000_000), 40), Ok(Some(2_000_000)));
+    }
+
+    #[test]
+    fn sound_that_stays_elsewhere_is_believed_in_the_end() {
+        let (mut mapper, mut lane) = (mapper(), lane(AUDIO));
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(990_000), 40), Ok(Some(1_990_000)));
+        for _ in 0..STRAYS_MAX {
+            check(&mut mapper, &mut lane, &pes(0xC0, Some(1_300_000), 40), Err(DefectKind::TimeAstray));
+        }
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_300_000), 40), Ok(Some(2_300_000)));
+    }
+
+    #[test]
+    fn teletext_with_a_clock_of_its_own_is_stamped_now() {
+        check(&mut mapper(), &mut lane(Kind::Teletext), &pes(0xBD, Some(77_000_000), 40), Ok(Some(2_000_000)));
+        check(&mut mapper(), &mut lane(Kind::Subtitles), &pes(0xBD, Some(77_000_000), 40), Err(DefectKind::TimeAstray));
+    }
+
+    #[test]
+    fn lengths_of_video_are_opened_and_padding_goes() {
+        let (mut mapper, mut draft) = (mapper(), Draft::default());
+        let bytes = packet(true, &[], &pes(0xE0, Some(1_000_000), 40));
+        mapper.append(&mut lane(VIDEO), &Packet::new(&bytes).unwrap(), &mut draft).unwrap();
+        let copy = Packet::from_slice(&draft.packets).unwrap();
+        assert_eq!((copy.pid(), copy.continuity(), copy.payload()[4..6].to_vec()), (psi::VIDEO_PID, 0, vec![0, 0]));
+        draft.clear();
+        let padding = packet(true, &[], &[0, 0, 1, PADDING_STREAM, 0, 1, 0xFF]);
+        mapper.append(&mut lane(VIDEO), &Packet::new(&padding).unwrap(), &mut draft).unwrap();
+        assert!(draft.packets.is_empty());
+    }
+
+    #[test]
+    fn adaptation_fields_lose_the_source_s_clock() {
+        let field = |flags: u8| {
+            let pcr = pcr_field(900_000 * 300 + 7);
+            [&[flags][..], &pcr, &pcr, &[2, 0xAA, 0xBB]].concat()
+        };
+        for (source, want) in [(PcrSource::Video, Some(1_900_000 * 300 + 7)), (PcrSource::Made, None)] {
+            let mut mapper = Mapper { pcr_source: source, ..mapper() };
+            let bytes = packet(true, &field(0xDA), &pes(0xE0, Some(1_000_000), 20));
+            let mut draft = Draft::default();
+            mapper.append(&mut lane(VIDEO), &Packet::new(&bytes).unwrap(), &mut draft).unwrap();
+            let copy = Packet::from_slice(&draft.packets).unwrap();
+            let adaptation = Adaptation { discontinuity: false, random_access: true, pcr: want };
+            assert_eq!(copy.adaptation(), Some(adaptation));
+            let private = 6 + if want.is_some() { PCR_FIELD_BYTES } else { 0 };
+            assert_eq!(draft.packets[private..private + 4], [2, 0xAA, 0xBB, 0xFF], "private data stays");
+            assert_eq!(copy.payload().len(), 34);
+        }
+    }
+
+    #[test]
+    fn pcr_never_steps_back_nor_runs_ahead() {
+        let mut mapper = mapper();
+        let mut check =
+            |base: i64, want: bool| assert_eq!(mapper.map_pcr(base.cast_unsigned() * 300).is_some(), want, "{base}");
+        check(900_000, true);
+        check(899_999, false);
+        check(930_000, true);
+        check(1_000_000 + PCR_AHEAD_MAX + 1, false);
+        check(1_000_000 - SKEW_MAX - 1, false);
+    }
+
+    #[test]
+    fn made_pcr_comes_every_40_ms() {
+        let mut mapper = Mapper { pcr_source: PcrSource::Made, ..mapper() };
+        let mut count = |now: u64| {
+            let mut draft = Draft::default();
+            mapper.set_now(Pts::new(now));
+            mapper.make_pcr(&mut draft);
+            draft.packets.len() / PACKET_BYTES
+        };
+        assert_eq!(
+            [2_000_000, 2_003_600, 2_010_800, 2_011_000, 2_010_000, 4_000_000].map(&mut count),
+            [1, 1, 2, 1, 0, 1]
+        );
+    }
+}

@@ -1,14 +1,14 @@
 //! Follows PAT and PMT of the service that is packaged and turns them into a list of tracks.
 //!
 //! Sans-IO: packets of the tables' PIDs in, a [`Programme`] out whenever it differs from the one before. What a stream is
-//! follows from stream type and descriptors together (ISO/IEC 13818-1 table 2-34; EN 300 468 annex D for AC-3, subtitles
-//! and teletext). Streams that players cannot use are left out. The packager drives it and decides when a change counts.
+//! is `service`'s judgement (ISO/IEC 13818-1 §2.4.4.8 for the map itself). Streams that players cannot use are left out. The packager drives it and decides when a change counts.
 
 use super::psi;
 use crate::descriptor::{Descriptors, tag};
 use crate::es::{AudioCodec, AudioParameters, VideoCodec, VideoParameters};
 use crate::packet::{Packet, Pid};
 use crate::section::SectionAssembler;
+use crate::service::{Codec, codec_of_stream};
 use crate::table::{Pat, Pmt, PmtStream};
 
 const AUDIO_TRACKS_MAX: u16 = 16;
@@ -110,24 +110,18 @@ fn next(count: &mut u16) -> u16 {
 }
 
 fn kind_of(stream: &PmtStream<'_>) -> Option<Kind> {
-    let has = |tag| stream.descriptors.find(tag).is_some();
-    let registered = |id: &[u8]| stream.descriptors.find(tag::REGISTRATION).is_some_and(|body| body.starts_with(id));
-    Some(match stream.stream_type {
-        0x01 | 0x02 => Kind::Video(VideoCodec::Mpeg2),
-        0x1B => Kind::Video(VideoCodec::H264),
-        0x24 => Kind::Video(VideoCodec::Hevc),
-        0x03 | 0x04 => Kind::Audio(AudioCodec::Mpa),
-        0x0F => Kind::Audio(AudioCodec::AacAdts),
-        0x11 => Kind::Audio(AudioCodec::AacLatm),
-        0x81 => Kind::Audio(AudioCodec::Ac3),
-        0x87 => Kind::Audio(AudioCodec::Eac3),
-        0x06 if has(tag::TELETEXT) => Kind::Teletext,
-        0x06 if has(tag::SUBTITLING) => Kind::Subtitles,
-        0x06 if has(tag::EAC3) || registered(b"EAC3") => Kind::Audio(AudioCodec::Eac3),
-        0x06 if has(tag::AC3) || registered(b"AC-3") => Kind::Audio(AudioCodec::Ac3),
-        0x06 if has(tag::AAC) => Kind::Audio(AudioCodec::AacLatm),
-        0x06 if registered(b"HEVC") || has(tag::HEVC) => Kind::Video(VideoCodec::Hevc),
-        _ => return None,
+    Some(match codec_of_stream(stream.stream_type, stream.descriptors) {
+        Codec::Mpeg1Video | Codec::Mpeg2Video => Kind::Video(VideoCodec::Mpeg2),
+        Codec::H264 => Kind::Video(VideoCodec::H264),
+        Codec::Hevc => Kind::Video(VideoCodec::Hevc),
+        Codec::Mpa => Kind::Audio(AudioCodec::Mpa),
+        Codec::Aac => Kind::Audio(AudioCodec::AacAdts),
+        Codec::AacLatm => Kind::Audio(AudioCodec::AacLatm),
+        Codec::Ac3 => Kind::Audio(AudioCodec::Ac3),
+        Codec::Eac3 => Kind::Audio(AudioCodec::Eac3),
+        Codec::DvbSubtitle => Kind::Subtitles,
+        Codec::Teletext => Kind::Teletext,
+        Codec::Scte35 | Codec::Other => return None,
     })
 }
 

@@ -52,9 +52,14 @@ pub(super) struct Entry {
     pub(super) packet: u32,
     /// When it is due, in ticks from the beginning of the pass; not falling.
     pub(super) due: u32,
+    /// It is the tail of what began in the pass before.
+    pub(super) is_tail: bool,
     /// Its counter in pass 0.
     pub(super) counter: u8,
 }
+
+/// From this packet of the file on, so much is added to the service's times.
+type Jumps = Vec<(u32, i64)>;
 
 /// What one pass is made of.
 #[derive(Debug)]
@@ -67,8 +72,7 @@ pub(super) struct Index {
     pub(super) counts: BTreeMap<Pid, u64>,
     /// PIDs whose times are evened out where the service's clock jumps inside the file.
     pub(super) service: BTreeSet<Pid>,
-    /// From this packet of the file on, so much is added to the service's times.
-    pub(super) jumps: Vec<(u32, i64)>,
+    pub(super) jumps: Jumps,
     /// The first PCR of each PID in the pass, and when its packet is due.
     pub(super) clocks: BTreeMap<Pid, (Pts, u32)>,
 }
@@ -124,8 +128,7 @@ impl Index {
         let pcr = Timing::of(file, &programme, &units, (first, last), length);
         let mut chosen = choose(file, &programme, (first, last), length, &jumps);
         prepend_tables(file, &pmts, first, &mut chosen);
-        let mut timed: Vec<(u32, usize)> = chosen.iter().map(|packet| (pcr.due(*packet, length), *packet)).collect();
-        timed.sort_by_key(|(due, _)| *due);
+        let mut timed = play_order(file, &pcr, length, &chosen);
         repeat_tables(file, &pmts, length, &mut timed);
         let mut index = Self {
             offset,
@@ -141,15 +144,16 @@ impl Index {
     }
 
     /// Makes entries of packets in play order: counters and first PCRs.
-    fn number(&mut self, file: File<'_>, timed: &[(u32, usize)]) {
-        for (due, number) in timed {
+    fn number(&mut self, file: File<'_>, timed: &[Timed]) {
+        for Timed { due, is_head, packet: number } in timed {
             let Some(packet) = file.packet(*number) else { continue };
             let count = self.counts.entry(packet.pid()).or_default();
             *count += u64::from(packet.has_payload());
             let counter = count.wrapping_sub(1).to_le_bytes()[0] & 0x0F;
             let packet_number = u32::try_from(*number).expect("under 1 GiB there are under 2^23 packets");
-            self.entries.push(Entry { packet: packet_number, due: *due, counter });
-            if let Some(pcr) = packet.adaptation().and_then(|adaptation| adaptation.pcr) {
+            self.entries.push(Entry { packet: packet_number, due: *due, is_tail: !is_head, counter });
+            let pcr = packet.adaptation().and_then(|adaptation| adaptation.pcr);
+            if let Some(pcr) = pcr.filter(|_| *is_head) {
                 let jump = self.jump_at(packet.pid(), packet_number);
                 self.clocks.entry(packet.pid()).or_insert((Pts::new(pcr / 300).wrapping_add(jump), *due));
             }
@@ -194,7 +198,7 @@ fn programme(file: File<'_>, service: Option<u16>) -> Result<(Programme, BTreeSe
 }
 
 /// The access units of the leading track, on a time base without jumps, and what evens the jumps out.
-fn units(file: File<'_>, programme: &Programme) -> Result<(Vec<Unit>, Vec<(u32, i64)>), SpliceError> {
+fn units(file: File<'_>, programme: &Programme) -> Result<(Vec<Unit>, Jumps), SpliceError> {
     let leads = |kind: &Kind| matches!(kind, Kind::Video(_) | Kind::Audio(_));
     for track in programme.tracks.iter().filter(|track| leads(&track.kind)) {
         let mut scan = match track.kind {
@@ -275,10 +279,34 @@ impl Timing {
         Self { points: points.iter().map(|(packet, time)| (*packet, stretch(*time))).collect() }
     }
 
-    fn due(&self, packet: usize, length: Ticks90k) -> u32 {
-        let due = line(&self.points, packet).clamp(0, length.0 - 1);
-        u32::try_from(due).expect("lengths fit 32 bits")
+    /// When a packet is due, and whether in the pass it belongs to (else so long into the next).
+    fn due(&self, packet: usize, length: Ticks90k) -> (u32, bool) {
+        let due = line(&self.points, packet).clamp(0, length.0.saturating_mul(2) - 1);
+        let within = u32::try_from(due % length.0).expect("lengths fit 32 bits");
+        (within, due < length.0)
     }
+}
+
+/// A packet of the file in play order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Timed {
+    due: u32,
+    /// It plays in the pass it belongs to; tails play in the next.
+    is_head: bool,
+    packet: usize,
+}
+
+/// Puts packets in play order. A tail that reaches into the next pass ends before that begins anew on its PID.
+fn play_order(file: File<'_>, timing: &Timing, length: Ticks90k, chosen: &[usize]) -> Vec<Timed> {
+    let mut begins = BTreeMap::<Pid, u32>::new();
+    let mut timed = vec![];
+    for (packet, view) in chosen.iter().filter_map(|packet| Some((*packet, file.packet(*packet)?))) {
+        let (due, is_head) = timing.due(packet, length);
+        let begin = *begins.entry(view.pid()).or_insert(due);
+        timed.push(Timed { due: if is_head { due } else { due.min(begin) }, is_head, packet });
+    }
+    timed.sort_unstable();
+    timed
 }
 
 /// PCRs on one rising time base: a jump is bridged at the mean rate of the rest.
@@ -411,29 +439,30 @@ fn prepend_tables(file: File<'_>, tables: &BTreeSet<Pid>, first: usize, chosen: 
 }
 
 /// Repeats PAT and PMTs where the file leaves a receiver waiting for them.
-fn repeat_tables(file: File<'_>, tables: &BTreeSet<Pid>, length: Ticks90k, timed: &mut Vec<(u32, usize)>) {
+fn repeat_tables(file: File<'_>, tables: &BTreeSet<Pid>, length: Ticks90k, timed: &mut Vec<Timed>) {
     let pid_of = |packet: usize| file.packet(packet).map(|packet| packet.pid());
     for pid in tables {
         let mut unit = vec![];
-        let own = timed.iter().map(|(_, packet)| *packet).filter(|packet| pid_of(*packet) == Some(*pid));
+        let own =
+            timed.iter().filter(|timed| timed.is_head && pid_of(timed.packet) == Some(*pid)).map(|timed| timed.packet);
         for packet in own {
             if !unit.is_empty() && file.packet(packet).is_some_and(|packet| packet.unit_start()) {
                 break;
             }
             unit.push(packet);
         }
-        let dues = timed.iter().filter(|(_, packet)| unit.first() == Some(packet) || pid_of(*packet) == Some(*pid));
-        let mut dues: Vec<i64> = dues.map(|(due, _)| i64::from(*due)).collect();
+        let dues = timed.iter().filter(|timed| pid_of(timed.packet) == Some(*pid));
+        let mut dues: Vec<i64> = dues.map(|timed| i64::from(timed.due)).collect();
         dues.push(length.0);
         let every = TABLES_EVERY.0;
         let mut extra = vec![];
         for pair in dues.windows(2).filter(|pair| pair[1] - pair[0] > 2 * every) {
             for step in 1..(pair[1] - pair[0]) / every {
                 let due = u32::try_from(pair[0] + step * every).expect("lengths fit 32 bits");
-                extra.extend(unit.iter().map(|packet| (due, *packet)));
+                extra.extend(unit.iter().map(|packet| Timed { due, is_head: true, packet: *packet }));
             }
         }
         timed.extend(extra);
-        timed.sort_by_key(|(due, _)| *due);
+        timed.sort_by_key(|timed| timed.due);
     }
 }

@@ -80,7 +80,8 @@ impl LoopFile {
         let at = out.len();
         out.extend_from_slice(packet.bytes());
         let copy = &mut out[at..];
-        let shift = cursor.pass.wrapping_mul(self.length().0);
+        let own_pass = cursor.pass - i64::from(entry.is_tail);
+        let shift = own_pass.wrapping_mul(self.length().0);
         let count = self.index.counts.get(&packet.pid()).copied().unwrap_or(0);
         let passed = count.wrapping_mul(cursor.pass.cast_unsigned()).to_le_bytes()[0];
         copy[3] = (copy[3] & 0xF0) | (entry.counter.wrapping_add(passed) & 0x0F);
@@ -102,7 +103,8 @@ impl LoopFile {
     fn clock(&self, packet: &Packet<'_>, entry: Entry, pcr: u64, shift: i64) -> u64 {
         let own = Pts::new(pcr / 300).wrapping_add(self.index.jump_at(packet.pid(), entry.packet));
         let expected = self.index.clocks.get(&packet.pid());
-        let expected = expected.map(|(first, due)| first.wrapping_add(i64::from(entry.due) - i64::from(*due)));
+        let due = i64::from(entry.due) + if entry.is_tail { self.length().0 } else { 0 };
+        let expected = expected.map(|(first, first_due)| first.wrapping_add(due - i64::from(*first_due)));
         let even = expected.filter(|expected| expected.signed_since(own).abs() <= PCR_SLACK).unwrap_or(own);
         even.wrapping_add(shift).value() * 300
     }

@@ -1,0 +1,202 @@
+//! The inputs of a node, each open once however many channels use it.
+//!
+//! An input is keyed by its feed, so all channels of one multiplex share one receiver, one ring and one watch. It is
+//! opened by the first [`InputHandle`] and closed when the last one is dropped. Each runs in a supervisor group of its
+//! own: a failure is retried inside it, a panic restarts it, and no other input notices.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use headend_media::service::ServiceId;
+use headend_media::text::TextDefaults;
+use headend_rt::supervisor::{Fate, Supervisor};
+use headend_rt::{CancellationToken, Clock};
+use tokio::sync::watch;
+
+use super::address::{Feed, SourceAddress};
+use super::health::InputSample;
+use super::http_ts::HttpDeadlines;
+use super::intake::{Board, Intake, Monotonic};
+use super::receive::{self, Receiver};
+use super::report::InputReport;
+use super::ring::Ring;
+use super::udp::RECEIVE_BUFFER_BYTES;
+
+/// What all inputs of a node have in common.
+#[derive(Clone, Debug)]
+pub struct InputOptions {
+    /// Bytes of each input's ring; the memory is taken when the input is opened.
+    pub ring_bytes: usize,
+    /// Socket buffer asked for.
+    pub receive_buffer_bytes: usize,
+    /// Deadlines of HTTP sources.
+    pub http: HttpDeadlines,
+    /// Character tables for services whose texts name none.
+    pub text: TextDefaults,
+}
+
+impl Default for InputOptions {
+    /// 32 MiB rings: more than four seconds of a 60 Mbit/s multiplex, a minute of one channel.
+    fn default() -> Self {
+        Self {
+            ring_bytes: 32 << 20,
+            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            http: HttpDeadlines::default(),
+            text: TextDefaults::default(),
+        }
+    }
+}
+
+/// The open inputs; clones are the same set.
+#[derive(Clone)]
+pub struct InputSet {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    supervisor: Supervisor,
+    clock: Arc<dyn Clock>,
+    mono: Monotonic,
+    options: InputOptions,
+    inputs: Mutex<BTreeMap<Key, Entry>>,
+}
+
+/// The feed; for a file also the service, because the splice of the loop is made for one.
+type Key = (Feed, Option<u16>);
+
+struct Entry {
+    board: Arc<Board>,
+    users: usize,
+    stop: CancellationToken,
+}
+
+/// A user's hold on an input; the last one dropped closes it.
+pub struct InputHandle {
+    shared: Arc<Shared>,
+    key: Key,
+    service: Option<ServiceId>,
+    board: Arc<Board>,
+}
+
+impl InputSet {
+    /// An empty set whose tasks run in `supervisor`'s group. `clock` is the wall time files are played by, `mono` the
+    /// monotonic time of rings and samples.
+    #[must_use]
+    pub fn new(supervisor: Supervisor, clock: Arc<dyn Clock>, mono: Monotonic, options: InputOptions) -> Self {
+        let inputs = Mutex::default();
+        Self { shared: Arc::new(Shared { supervisor, clock, mono, options, inputs }) }
+    }
+
+    /// Opens `address`, or joins it when its feed is open. Never fails and never waits: a source that cannot be opened
+    /// is offline and says why in its report.
+    #[must_use]
+    pub fn open(&self, address: &SourceAddress) -> InputHandle {
+        let service = matches!(address.feed, Feed::File(_)).then_some(address.service).flatten();
+        let key = (address.feed.clone(), service);
+        let mut inputs = self.shared.inputs();
+        let entry = inputs.entry(key.clone()).or_insert_with(|| self.shared.start(&key));
+        entry.users += 1;
+        let board = Arc::clone(&entry.board);
+        drop(inputs);
+        InputHandle { shared: Arc::clone(&self.shared), key, service: address.service.map(ServiceId), board }
+    }
+
+    /// What is known of every open input, in the order of their addresses.
+    #[must_use]
+    pub fn reports(&self) -> Vec<InputReport> {
+        let boards: Vec<_> = self.shared.inputs().values().map(|entry| Arc::clone(&entry.board)).collect();
+        boards.iter().map(|board| board.report().clone()).collect()
+    }
+
+    /// The monotonic time of rings and samples.
+    #[must_use]
+    pub fn mono(&self) -> Monotonic {
+        self.shared.mono
+    }
+}
+
+impl Shared {
+    fn inputs(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, (feed, service): &Key) -> Entry {
+        let label = feed.label();
+        let options = &self.options;
+        let (intake, board) = Intake::new(label.clone(), options.ring_bytes, options.text.clone(), self.mono.ms());
+        let receiver = Receiver::new(intake, self.mono);
+        let group = self.supervisor.group(&label);
+        match feed.clone() {
+            Feed::Udp(udp) => {
+                let buffer_bytes = options.receive_buffer_bytes;
+                group.spawn_thread("udp", Fate::Restart, move |token| {
+                    receive::udp(&udp, buffer_bytes, &receiver, &token);
+                });
+            }
+            Feed::Http(http) => {
+                let deadlines = options.http;
+                group.spawn("http", Fate::Restart, move |token| {
+                    receive::http(http.clone(), deadlines, receiver.clone(), token)
+                });
+            }
+            Feed::File(path) => {
+                let (clock, service) = (Arc::clone(&self.clock), *service);
+                group.spawn("file", Fate::Restart, move |token| {
+                    let path = PathBuf::from(path.clone());
+                    receive::file(path, service, Arc::clone(&clock), receiver.clone(), token)
+                });
+            }
+        }
+        Entry { board, users: 0, stop: group.token() }
+    }
+}
+
+impl InputHandle {
+    /// The input's packets. The ring is closed when the input is.
+    #[must_use]
+    pub fn ring(&self) -> &Ring {
+        &self.board.ring
+    }
+
+    /// The service of the address this handle was opened with.
+    #[must_use]
+    pub fn service(&self) -> Option<ServiceId> {
+        self.service
+    }
+
+    /// The feed that is shared.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.key.0
+    }
+
+    /// A sample each 250 ms while the input's task lives; see [`InputSample::observe`].
+    #[must_use]
+    pub fn samples(&self) -> watch::Receiver<Arc<InputSample>> {
+        self.board.samples.subscribe()
+    }
+
+    /// What is known of the input now.
+    #[must_use]
+    pub fn report(&self) -> InputReport {
+        self.board.report().clone()
+    }
+}
+
+impl Drop for InputHandle {
+    fn drop(&mut self) {
+        let mut inputs = self.shared.inputs();
+        let Some(entry) = inputs.get_mut(&self.key) else { return };
+        entry.users -= 1;
+        if entry.users == 0
+            && let Some(entry) = inputs.remove(&self.key)
+        {
+            drop(inputs);
+            entry.stop.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! `run`: opens everything, starts the tasks in their stages, waits for the end.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use headend_media::{
+    package::{Slate, SlateError},
+    playlist::KeyBase,
+};
+use headend_rt::{
+    Clock, SystemClock,
+    serve::{Limits, ServeError, Server},
+    shutdown::{self, SignalError},
+    supervisor::Supervisor,
+    tls::{self, TlsError, TlsHandle},
+};
+use headend_wire::{Birth, Incarnation};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::{
+    agent::{
+        controller::{self, ControllerError},
+        desired::DesiredStore,
+        identity::{self, Identity, IdentityError},
+        session::{Agent, Known},
+        uplink::{Halves, Speaker, Uplink, UplinkError},
+    },
+    config::Config,
+    input::{InputOptions, InputSet, Monotonic},
+    output::{
+        channels::Channels,
+        http::{self, Gate, NodeStatus},
+        keys::{KeyStore, KeyStoreError},
+    },
+    stream::{
+        anchors::Anchors,
+        lineup::{Lineup, Surroundings},
+    },
+};
+
+/// The slate shipped with the program: two seconds of picture and silence.
+const SLATE: &[u8] = include_bytes!("../../shared/media/assets/slate.ts");
+
+/// Why the node did not start, or what ended it.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state folder.
+    #[error("use state folder {path}")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Keys on the disk.
+    #[error("content keys")]
+    Keys(#[source] KeyStoreError),
+    /// The listener.
+    #[error("http listener")]
+    Serve(#[source] ServeError),
+    /// TLS of the listener or towards the controller.
+    #[error("tls")]
+    Tls(#[source] TlsError),
+    /// The controller's address or our certificate.
+    #[error("link to the controller")]
+    Controller(#[source] ControllerError),
+    /// The broker's address or the outbox.
+    #[error("link to the broker")]
+    Uplink(#[source] UplinkError),
+    /// The broker's address.
+    #[error("mqtt address")]
+    Broker(#[source] headend_rt::link::LinkError),
+    /// The built-in slate.
+    #[error("built-in slate")]
+    Slate(#[source] SlateError),
+    /// Signals.
+    #[error("signals")]
+    Signals(#[source] SignalError),
+}
+
+/// What is opened before any task starts.
+struct Opened {
+    identity: Identity,
+    server: Server,
+    keys: Arc<KeyStore>,
+    gate: Arc<Gate>,
+    channels: Arc<Channels>,
+    anchors: Arc<Anchors>,
+    slate: Arc<Slate>,
+    clock: Arc<dyn Clock>,
+    origin_url: String,
+}
+
+/// Runs the node until a signal or the loss of an essential task; gives the process's exit code.
+///
+/// # Errors
+/// [`RunError`] when something it cannot do without is missing; the text names it and the way out.
+pub async fn run(config: Config) -> Result<u8, RunError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let supervisor = Supervisor::new(Arc::clone(&clock));
+    let _reloads = shutdown::listen(&supervisor).map_err(RunError::Signals)?;
+    let opened = open(&config, clock)?;
+    start(&config, opened, &supervisor)?;
+    Ok(supervisor.run().await.exit_code())
+}
+
+fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
+    let state = &config.state_dir;
+    fs::create_dir_all(state).map_err(|source| RunError::State { path: state.clone(), source })?;
+    let identity = identity::load(state, &config.site, &config.name)?;
+    let (keys, refused) = KeyStore::open(state).map_err(RunError::Keys)?;
+    if refused > 0 {
+        warn!(refused, "stored day keys do not open with this machine's storage key; the controller sends them again");
+    }
+    let slate = Arc::new(Slate::from_ts(SLATE).map_err(RunError::Slate)?);
+    let server_tls = match &config.http.tls {
+        Some((cert, key)) => {
+            let identity = tls::Identity { cert: cert.clone(), key: key.clone() };
+            Some(TlsHandle::new(tls::server_config(&identity, None).map_err(RunError::Tls)?))
+        }
+        None => None,
+    };
+    let limits = Limits {
+        connections_max: config.http.clients_max,
+        per_address_max: Some(config.http.clients_per_address_max),
+        ..Limits::live()
+    };
+    let scheme = if server_tls.is_some() { "https" } else { "http" };
+    let server = Server::bind(config.http.listen, limits, server_tls).map_err(RunError::Serve)?;
+    let origin_url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", server.address()));
+    Ok(Opened {
+        identity,
+        server,
+        keys: Arc::new(keys),
+        gate: Arc::new(Gate::default()),
+        channels: Arc::new(Channels::default()),
+        anchors: Arc::new(Anchors::open(state)),
+        slate,
+        clock,
+        origin_url,
+    })
+}
+
+fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(), RunError> {
+    // The stop order: no new clients, no more segments, no more packets, the last word to the controller.
+    let serving = supervisor.stage("http", Limits::live().drain + Duration::from_secs(1));
+    let streaming = supervisor.stage("streams", Duration::from_secs(5));
+    let receiving = supervisor.stage("inputs", Duration::from_secs(3));
+    let reporting = supervisor.stage("agent", Duration::from_secs(4));
+
+    let (uplink, halves) = uplink(config, &opened)?;
+    let Halves { incoming, connection, resender, recovery } = halves;
+    info!(pending = recovery.pending, "events from an earlier life");
+    let options = InputOptions { ring_bytes: config.ring_bytes, ..InputOptions::default() };
+    let inputs = InputSet::new(receiving, Arc::clone(&opened.clock), Monotonic::new(), options);
+    let (key_base, key_base_now) = watch::channel(KeyBase::default());
+    let (wanted, wanted_now) = watch::channel(vec![]);
+    let (key_url, key_url_now) = watch::channel(None);
+    let around = Surroundings {
+        folder: config.state_dir.join("live"),
+        inputs: inputs.clone(),
+        keys: Arc::clone(&opened.keys),
+        anchors: Arc::clone(&opened.anchors),
+        channels: Arc::clone(&opened.channels),
+        uplink: Some(uplink.clone()),
+        key_base: key_base_now,
+        clock: Arc::clone(&opened.clock),
+        slate: Arc::clone(&opened.slate),
+    };
+    let known = Arc::new(ArcSwap::from_pointee(Known::default()));
+    let identity = &opened.identity;
+    let agent = Agent {
+        desired: DesiredStore::open(&config.state_dir, config.site.clone(), config.name.clone(), identity.controller_key),
+        lineup: Lineup::new(around, streaming),
+        uplink: uplink.clone(),
+        gate: Arc::clone(&opened.gate),
+        anchors: Arc::clone(&opened.anchors),
+        keys: Arc::clone(&opened.keys),
+        wanted,
+        key_url,
+        known: Arc::clone(&known),
+        clock: Arc::clone(&opened.clock),
+    };
+    let authority = identity::authority_path(&config.state_dir);
+    let own = tls::Identity { cert: identity::certificate_path(&config.state_dir), key: identity.key_path.clone() };
+    let fleet = controller::client(&authority, Some(&own)).map_err(RunError::Controller)?;
+    let key_server = controller::plain_client().map_err(RunError::Controller)?;
+    let (keys, clock, url) = (Arc::clone(&opened.keys), Arc::clone(&opened.clock), config.controller_url.clone());
+
+    reporting.essential("link", |token| connection.run(token));
+    reporting.essential("events", |token| resender.run(token));
+    reporting.essential("agent", |token| agent.run(incoming, token));
+    reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
+    reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
+    serve(config, opened, (inputs, uplink, known), &serving);
+    Ok(())
+}
+
+fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError> {
+    let identity = &opened.identity;
+    let text = config.mqtt_url.as_deref().unwrap_or(&identity.mqtt_url);
+    let url: headend_rt::link::BrokerUrl = text.parse().map_err(RunError::Broker)?;
+    let tls = if url.tls {
+        let authority = identity::authority_path(&config.state_dir);
+        let own = tls::Identity { cert: identity::certificate_path(&config.state_dir), key: identity.key_path.clone() };
+        Some(tls::client_config(&authority, Some(&own)).map_err(RunError::Tls)?)
+    } else {
+        None
+    };
+    let incarnation = Incarnation(u64::try_from(opened.clock.unix_ms()).unwrap_or(0));
+    let speaker = Speaker { site: config.site.clone(), node: config.name.clone(), incarnation };
+    let birth = birth(&opened.origin_url);
+    Uplink::open(speaker, Arc::clone(&opened.clock), (url, tls), birth, &config.state_dir).map_err(RunError::Uplink)
+}
+
+fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<Known>>), serving: &Supervisor) {
+    let (inputs, uplink, known) = parts;
+    let counters = opened.server.counters();
+    let status = move || {
+        let known = known.load();
+        NodeStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            generation: known.generation,
+            controller_connected: uplink.connected(),
+            events_pending: uplink.events_pending(),
+            keys_until_day: known.keys_until_day,
+            channels: known.channels.clone(),
+            inputs: inputs.reports(),
+            http: counters.counts(),
+        }
+    };
+    let shared = http::Shared {
+        site: config.site.clone(),
+        node: config.name.clone(),
+        channels: opened.channels,
+        keys: opened.keys,
+        gate: opened.gate,
+        clock: opened.clock,
+        clear_peers: config.http.clear_peers.clone(),
+        tls: config.http.tls.is_some(),
+        status: Box::new(status),
+    };
+    let (server, router) = (opened.server, http::router(Arc::new(shared)));
+    info!(address = %server.address(), origin = opened.origin_url, "listening");
+    crate::cmd::ready(&[("http", server.address().to_string())]);
+    serving.essential("http", move |token| async move {
+        let drained = server.run(router, token).await;
+        info!(open = drained.open, cut = drained.cut, "http drained");
+    });
+}
+
+fn birth(origin_url: &str) -> Birth {
+    let read = |path: &str| fs::read_to_string(Path::new(path)).unwrap_or_default().trim().to_owned();
+    Birth {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        origin_url: origin_url.to_owned(),
+        host: read("/proc/sys/kernel/hostname"),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        slot: None,
+        capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http"].map(str::to_owned).to_vec(),
+    }
+}
