@@ -8,6 +8,9 @@
 //! - [`fleet`]: the nodes: what they say, what we want of them, who may join.
 //! - [`viewing`]: who is signed in, the line-up in memory, passwords.
 //! - [`api`]: HTTP: REST, redirects, content keys, the slate.
+//! - [`page`]: what every page shares: files, security headers, language.
+//! - [`noc`]: the operators' dashboard.
+//! - [`portal`]: the subscribers' page.
 //! - [`tasks`]: what runs beside the requests, and how often.
 //! - [`run`]: puts them together; [`cmd`]: the verbs of the program.
 
@@ -17,7 +20,10 @@ pub mod config;
 pub mod domain;
 pub mod fleet;
 pub mod installation;
+pub mod noc;
+pub mod page;
 pub mod policy;
+pub mod portal;
 pub mod run;
 pub mod store;
 pub mod tasks;
