@@ -4,59 +4,67 @@
 //! stdout says where. Stop order: HTTP (open requests finish), the fleet's door, probes and plans, the link, and last
 //! what writes to the store.
 
+mod listeners;
+
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use headend_access::Generation;
 use headend_rt::{
     Clock, Supervisor,
-    link::{BrokerUrl, Link, LinkError, LinkOptions, MqttTask, mqtt},
-    serve::{Limits, ServeError, Server},
-    tls::{self, TlsError, TlsHandle},
+    link::{BrokerUrl, Incoming, Link, LinkError, LinkOptions, MqttTask, mqtt},
+    serve::ServeError,
+    shutdown::SignalError,
+    tls::{self, TlsError},
 };
-use headend_wire::desired::TokenKey;
-use tokio::sync::watch;
+use headend_wire::{SigningKey, desired::TokenKey};
+use tokio::sync::{mpsc, watch};
 
+use self::listeners::Listeners;
 use crate::{
     api::{
         Office,
         office::{FleetView, Placed, Tally},
         operators::OperatorSessions,
-        router,
+        pages, router,
         slate::SlateShow,
     },
     config::{Config, KeyServer, Mqtt},
     fleet::{
         anchors::AnchorsError,
         authority::{Authority, AuthorityError},
-        broker::{Broker, BrokerError},
-        commands::{Commands, PublishError},
+        broker::BrokerError,
+        commands::{Commands, Issued, PublishError},
         desired::FleetPlan,
         doors::{Doors, OpenDoors},
-        inbox::{FleetWatch, Inbox, InboxEnds, subscriptions},
+        inbox::{Defects, FleetWatch, Inbox, InboxEnds, subscriptions},
         ledger::Ledger,
-        probe::{
-            Fetcher, ProbeKeys, Round,
-            fetch::FetcherError,
-            round::ProbePlan,
-        },
+        probe::{Fetcher, ProbeKeys, Round, fetch::FetcherError, round::ProbePlan},
+        records,
+        redirect::Change,
+        state::NodeKey,
         voice::Voice,
     },
     installation::{self, InstallationError, Secrets},
+    noc::{self, Decisions, Hub, Matrix},
     policy::line_up::Settings,
     store::{Engine, SledEngine, StoreError, sled::exports_directory},
-    tasks::{plans::Planner, records, upkeep},
+    tasks::{
+        dashboard::{self, Look},
+        plans::Planner,
+        upkeep,
+    },
     viewing::{CatalogueKeeper, Passwords, Sessions},
 };
 
 const ANCHORS_FILE: &str = "anchors.json";
 const DESIRED_FOLDER: &str = "desired";
-/// A port that was free a moment ago may be taken by another program; then another is tried.
-const BROKER_TRIES: usize = 5;
+/// Changes of redirects that wait to be kept.
+const CHANGES_MAX: usize = 1_024;
 
 /// Why the controller did not start.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +110,7 @@ pub enum RunError {
     Slate(#[from] headend_media::package::SlateError),
     /// Signals.
     #[error(transparent)]
-    Signal(#[from] headend_rt::shutdown::SignalError),
+    Signal(#[from] SignalError),
 }
 
 /// Where everything listens.
@@ -134,6 +142,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, ready: impl FnOnce(&Read
 
 /// The stages in the order in which they stop.
 struct Stages {
+    pages: Supervisor,
     http: Supervisor,
     doors: Supervisor,
     control: Supervisor,
@@ -146,6 +155,7 @@ impl Stages {
         let stage = |name, secs| supervisor.stage(name, Duration::from_secs(secs));
         // Open requests get 10 s of the listener's own drain.
         Self {
+            pages: stage("pages", 1),
             http: stage("http", 12),
             doors: stage("doors", 4),
             control: stage("control", 3),
@@ -153,15 +163,6 @@ impl Stages {
             store: stage("store", 5),
         }
     }
-}
-
-/// The two listeners and the addresses they are known by.
-struct Listeners {
-    http: Server,
-    fleet: Server,
-    public_url: String,
-    mqtt_url: BrokerUrl,
-    broker: Option<Broker>,
 }
 
 async fn start(
@@ -173,42 +174,34 @@ async fn start(
     let store: Arc<dyn Engine> = Arc::clone(&engine) as Arc<dyn Engine>;
     let secrets = installation::open(Arc::clone(&store), (&config.state_dir, &config.site)).await?;
     let authority = Authority::open(&config.state_dir, &config.site, clock.now())?;
-    let listeners = bind(config, &authority, &*clock)?;
-    let stages = Stages::of(supervisor);
-    let settings = settings(config, &secrets, &listeners.public_url);
+    let listeners = Listeners::bind(config, &authority, &*clock)?;
     let catalogue = CatalogueKeeper::open(Arc::clone(&store)).await?;
     let sessions = Sessions::open(Arc::clone(&store)).await?;
+    let stages = Stages::of(supervisor);
+    let settings = settings(config, &secrets, &listeners.public_url);
     let roots = Arc::new(secrets.roots);
+    let signer_public = hexadecimal(&secrets.fleet_signer.verifying_key().to_bytes());
+
     let plan = watch::Sender::<Arc<FleetPlan>>::default();
+    let wire = Wire { config, mqtt_url: &listeners.mqtt_url, plan: plan.subscribe(), signer: secrets.fleet_signer };
+    let Heard { fleet, defects, deaths, issued } = wire.open(&store, &clock, &stages)?;
+
     let probes = watch::Sender::<Arc<ProbePlan>>::default();
-
-    // The link and what arrives on it.
-    let voice = Voice::new(Arc::clone(&clock));
-    let fleet = FleetWatch::default();
-    let (link, incoming, carrier) = link(config, &listeners.mqtt_url)?;
-    let InboxEnds { inbox, defects, arrived, deaths } = Inbox::new(incoming, fleet.clone());
-    let keep = records::keep_event(Arc::clone(&store), catalogue.subscribe());
-    let anchors = config.state_dir.join(ANCHORS_FILE);
-    let ledger = Ledger::open(arrived, (link.clone(), voice.clone()), fleet.clone(), keep, anchors)?;
-    let folder = config.state_dir.join(DESIRED_FOLDER);
-    let controller_key = secrets.fleet_signer.verifying_key().to_bytes();
-    let commands =
-        Commands::open(plan.subscribe(), fleet.clone(), (link, voice), secrets.fleet_signer, &folder)?;
-
-    // Probes and where viewers belong.
     let probe_keys = ProbeKeys { signer: secrets.probe_signer, roots: BTreeMap::clone(&roots) };
     let fetcher = Arc::new(Fetcher::new(probe_keys)?);
     let (round, desk, changes) =
         Round::new(probes.subscribe(), deaths, fleet.clone(), fetcher, Arc::clone(&clock));
+    stages.control.essential("probes", |stop| round.run(stop));
 
     let doors = OpenDoors::new(Doors {
         authority,
         plan: plan.subscribe(),
         roots: watch::channel(Arc::clone(&roots)).1,
-        controller_key: hexadecimal(&controller_key),
+        controller_key: signer_public,
         mqtt_url: listeners.mqtt_url.to_string(),
         clock: Arc::clone(&clock),
     });
+    let probing = probes.subscribe();
     let mut planner = Planner {
         catalogue: catalogue.subscribe(),
         revoked: sessions.revoked(),
@@ -220,10 +213,12 @@ async fn start(
     };
     // Made before anybody asks, so that a node that is there already is not refused.
     planner.plan(&BTreeMap::new());
+    stages.control.essential("plans", |stop| planner.run(stop));
+
     let failing = Arc::clone(&engine);
     let office = Arc::new(Office {
         engine: Arc::clone(&store),
-        clock: Arc::clone(&clock),
+        clock,
         catalogue,
         sessions,
         viewer_passwords: Passwords::default(),
@@ -231,8 +226,9 @@ async fn start(
         operators: OperatorSessions::default(),
         roots,
         signer: secrets.token_signer,
-        fleet: FleetView { state: fleet, defects, desk, issued: commands.issued(), doors: Arc::clone(&doors) },
+        fleet: FleetView { state: fleet, defects, desk, issued, doors: Arc::clone(&doors) },
         slate: SlateShow::new()?,
+        secure: listeners.public_url.starts_with("https://"),
         public_url: listeners.public_url.clone(),
         tally: Tally::default(),
         servers: vec![("http", listeners.http.counters()), ("fleet", listeners.fleet.counters())],
@@ -240,29 +236,77 @@ async fn start(
         store_failure: Box::new(move || failing.failure().map(str::to_owned)),
         placed: Placed::default(),
     });
-
-    stages.link.essential("mqtt", |stop| carrier.run(stop));
-    stages.control.essential("inbox", |stop| inbox.run(stop));
-    stages.control.essential("ledger", |stop| ledger.run(stop));
-    stages.control.essential("desired", |stop| commands.run(stop));
-    stages.control.essential("plans", |stop| planner.run(stop));
-    stages.control.essential("probes", |stop| round.run(stop));
-    let (kept, at) = (Arc::clone(&store), Arc::clone(&clock));
-    stages.store.essential("redirects", |stop| records::keep_changes(kept, changes, at, stop));
     keep_up(&stages.store, &office, (store, engine), config);
-    let ready = Ready {
-        http: listeners.http.address(),
-        fleet: listeners.fleet.address(),
-        mqtt: listeners.broker.as_ref().map_or(listeners.mqtt_url.to_string(), |broker| broker.address().to_string()),
-    };
-    serve(&stages, listeners, office, doors);
+    let hub = show(&stages, &office, changes, probing);
+    let ready = listeners.ready();
+    serve(&stages, listeners, office, (doors, hub));
     Ok(ready)
 }
 
-fn serve(stages: &Stages, listeners: Listeners, office: Arc<Office>, doors: Arc<OpenDoors>) {
+/// What the link to the nodes is made of.
+struct Wire<'a> {
+    config: &'a Config,
+    mqtt_url: &'a BrokerUrl,
+    plan: watch::Receiver<Arc<FleetPlan>>,
+    signer: SigningKey,
+}
+
+/// What comes in over the link.
+struct Heard {
+    fleet: FleetWatch,
+    defects: Arc<Defects>,
+    deaths: mpsc::Receiver<NodeKey>,
+    issued: watch::Receiver<BTreeMap<NodeKey, Issued>>,
+}
+
+impl Wire<'_> {
+    /// Makes the link and starts what lives on it: the inbox, the ledger, the desired states.
+    fn open(self, store: &Arc<dyn Engine>, clock: &Arc<dyn Clock>, stages: &Stages) -> Result<Heard, RunError> {
+        let state_dir = &self.config.state_dir;
+        let (voice, fleet) = (Voice::new(Arc::clone(clock)), FleetWatch::default());
+        let (link, incoming, carrier) = link(self.config, self.mqtt_url)?;
+        let InboxEnds { inbox, defects, arrived, deaths } = Inbox::open(incoming, fleet.clone());
+        let keep = records::keep_events(Arc::clone(store));
+        let anchors = state_dir.join(ANCHORS_FILE);
+        let ledger = Ledger::open(arrived, (link.clone(), voice.clone()), fleet.clone(), keep, anchors)?;
+        let folder = state_dir.join(DESIRED_FOLDER);
+        let commands = Commands::open(self.plan, fleet.clone(), (link, voice), self.signer, &folder)?;
+        let issued = commands.issued();
+        stages.link.essential("mqtt", |stop| carrier.run(stop));
+        stages.control.essential("inbox", |stop| inbox.run(stop));
+        stages.control.essential("ledger", |stop| ledger.run(stop));
+        stages.control.essential("desired", |stop| commands.run(stop));
+        Ok(Heard { fleet, defects, deaths, issued })
+    }
+}
+
+/// Starts what the dashboard lives on: changes of redirects, noted and then kept, and a picture each second.
+fn show(
+    stages: &Stages,
+    office: &Arc<Office>,
+    changes: mpsc::Receiver<Change>,
+    plan: watch::Receiver<Arc<ProbePlan>>,
+) -> Arc<Hub> {
+    let began = office.clock.now();
+    let hub = Arc::new(Hub::new(office.now_ms(), Matrix::empty(began)));
+    let decisions = Arc::new(Mutex::new(Decisions::default()));
+    let (onward, to_keep) = mpsc::channel(CHANGES_MAX);
+    let (noted, clock) = (Arc::clone(&decisions), Arc::clone(&office.clock));
+    stages.store.essential("changes", |stop| dashboard::note_changes(changes, noted, onward, (clock, stop)));
+    let (engine, clock) = (Arc::clone(&office.engine), Arc::clone(&office.clock));
+    stages.store.essential("redirects", |stop| records::keep_changes(engine, to_keep, clock, stop));
+    let look = Look { office: Arc::clone(office), decisions, plan, began };
+    let shown = Arc::clone(&hub);
+    // Before the listener: it ends the streams of browsers, which would hold up the listener's drain.
+    stages.pages.essential("dashboard", |stop| noc::pump(shown, move || look.matrix(), stop));
+    hub
+}
+
+fn serve(stages: &Stages, listeners: Listeners, office: Arc<Office>, (doors, hub): (Arc<OpenDoors>, Arc<Hub>)) {
     let Listeners { http, fleet, .. } = listeners;
+    let pages = pages::routes(&office, hub);
     stages.http.essential("serve", |stop| async move {
-        let drained = http.run(router(office), stop).await;
+        let drained = http.run(router(office, pages), stop).await;
         tracing::info!(open = drained.open, cut = drained.cut, "http drained");
     });
     stages.doors.essential("serve", |stop| async move {
@@ -270,82 +314,24 @@ fn serve(stages: &Stages, listeners: Listeners, office: Arc<Office>, doors: Arc<
     });
 }
 
-fn keep_up(stage: &Supervisor, office: &Arc<Office>, (store, engine): (Arc<dyn Engine>, Arc<SledEngine>), config: &Config) {
+fn keep_up(
+    stage: &Supervisor,
+    office: &Arc<Office>,
+    (store, engine): (Arc<dyn Engine>, Arc<SledEngine>),
+    config: &Config,
+) {
     let folder = exports_directory(&installation::store_folder(&config.state_dir));
     let clock = Arc::clone(&office.clock);
     stage.once("copies", |stop| upkeep::copies(store, folder, clock, stop));
     stage.once("ballast", |stop| upkeep::ballast(engine, stop));
     let with = || Arc::clone(office);
-    let (a, b, c) = (with(), with(), with());
-    stage.once("sessions", |stop| upkeep::sessions(a, stop));
-    stage.once("catalogue", |stop| upkeep::catalogue(b, stop));
-    stage.once("trim", |stop| records::trim(c, stop));
+    let (for_sessions, for_catalogue, for_audit) = (with(), with(), with());
+    stage.once("sessions", |stop| upkeep::sessions(for_sessions, stop));
+    stage.once("catalogue", |stop| upkeep::catalogue(for_catalogue, stop));
+    stage.once("audit", |stop| upkeep::audit(for_audit, stop));
 }
 
-fn bind(config: &Config, authority: &Authority, clock: &dyn Clock) -> Result<Listeners, RunError> {
-    let http_tls = config.http.tls.as_ref().map(|identity| tls::server_config(identity, None));
-    let http_tls = http_tls.transpose().map_err(|source| RunError::Tls { listener: "http", source })?;
-    let limits = Limits {
-        connections_max: config.http.clients_max,
-        per_address_max: config.http.clients_per_address_max,
-        ..Limits::default()
-    };
-    let http = Server::bind(config.http.listen, limits, http_tls.map(TlsHandle::new))?;
-    let scheme = if config.http.tls.is_some() { "https" } else { "http" };
-    let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", http.address()));
-
-    let (identity, check) = authority.server(&fleet_names(config), clock.now())?;
-    let fleet_tls = tls::server_config(&identity, Some(&check));
-    let fleet_tls = fleet_tls.map_err(|source| RunError::Tls { listener: "fleet", source })?;
-    let fleet = Server::bind(config.fleet.listen, Limits::default(), Some(TlsHandle::new(fleet_tls)))?;
-    let (mqtt_url, broker) = match &config.mqtt {
-        Mqtt::At { url, .. } => (url.clone(), None),
-        Mqtt::Embedded(listen) => {
-            let broker = broker(*listen)?;
-            let address = broker.address();
-            (BrokerUrl { tls: false, host: address.ip().to_string(), port: address.port() }, Some(broker))
-        }
-    };
-    Ok(Listeners { http, fleet, public_url, mqtt_url, broker })
-}
-
-/// Names that the fleet's certificate is made for: where it listens, and what nodes call it.
-fn fleet_names(config: &Config) -> Vec<String> {
-    let mut names = vec![config.fleet.listen.ip().to_string()];
-    if config.fleet.listen.ip().is_loopback() || config.fleet.listen.ip().is_unspecified() {
-        names.extend(["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()]);
-    }
-    let host = config.fleet.public_url.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
-    let host = host.and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    if !host.is_empty() {
-        names.push(host.to_owned());
-    }
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-/// Starts the embedded broker. It cannot tell which port it got, so a free one is looked for first.
-fn broker(listen: SocketAddr) -> Result<Broker, RunError> {
-    if listen.port() != 0 {
-        return Ok(Broker::start(listen)?);
-    }
-    let free = || TcpListener::bind(listen).and_then(|probe| probe.local_addr());
-    let mut tries = 1;
-    loop {
-        let address = free().map_err(|source| BrokerError::Listen { address: listen, source })?;
-        match Broker::start(address) {
-            Err(BrokerError::Listen { .. }) if tries < BROKER_TRIES => tries += 1,
-            other => return Ok(other?),
-        }
-    }
-}
-
-fn link(config: &Config, url: &BrokerUrl) -> Result<(Link, headend_rt::link::Incoming, MqttTask), RunError> {
+fn link(config: &Config, url: &BrokerUrl) -> Result<(Link, Incoming, MqttTask), RunError> {
     let tls = match &config.mqtt {
         Mqtt::At { tls: Some((authority, identity)), .. } => {
             let made = tls::client_config(authority, identity.as_ref());

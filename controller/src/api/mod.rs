@@ -15,6 +15,7 @@ pub mod nodes;
 pub mod office;
 pub mod openapi;
 pub mod operators;
+pub mod pages;
 pub mod play;
 pub mod playlist;
 pub mod router;

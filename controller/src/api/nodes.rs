@@ -33,6 +33,9 @@ pub struct NodeBody {
     /// Where it is.
     #[schema(value_type = String)]
     pub site: SiteName,
+    /// The address players are sent to, without a slash at its end; left out: where the node says it is.
+    #[serde(default)]
+    pub base_url: Option<String>,
     /// Whether it packages channels and players may be sent to it.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -46,6 +49,9 @@ pub struct NodeView {
     /// Where it is.
     #[schema(value_type = String)]
     pub site: SiteName,
+    /// The registered address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
     /// Whether it packages channels and players may be sent to it.
     pub enabled: bool,
 }
@@ -71,7 +77,12 @@ pub struct EnrolmentCode {
 
 impl From<&NodeRecord> for NodeView {
     fn from(node: &NodeRecord) -> Self {
-        Self { name: node.name.to_string(), site: node.site.clone(), enabled: node.enabled }
+        Self {
+            name: node.name.to_string(),
+            site: node.site.clone(),
+            base_url: node.base_url.clone(),
+            enabled: node.enabled,
+        }
     }
 }
 
@@ -121,7 +132,8 @@ pub(super) async fn put(
     let name = name_of(&name)?;
     let before = office.catalogue.current().nodes.get(&name).cloned();
     let fingerprint = before.as_ref().and_then(|node| node.fingerprint.clone());
-    let node = NodeRecord { name: name.clone(), site: value.site, fingerprint, enabled: value.enabled };
+    let NodeBody { site, base_url, enabled } = value;
+    let node = NodeRecord { name: name.clone(), site, base_url, fingerprint, enabled };
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let deed = Deed { action: "node.put", subject: name.as_str(), status, hash };
     let status = once(&office, &who, deed, |draft| draft.put(&node)).await?;

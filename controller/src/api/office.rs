@@ -87,6 +87,8 @@ pub struct Office {
     pub slate: SlateShow,
     /// What playlists name, without a trailing slash.
     pub public_url: String,
+    /// Whether browsers reach us over TLS.
+    pub secure: bool,
     /// Counts.
     pub tally: Tally,
     /// What each server counts, by name.

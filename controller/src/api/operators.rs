@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
@@ -26,20 +25,19 @@ use super::{
     Office,
     body::{Body, RequestHash},
     error::ApiError,
-    who::{self, Client, SignedIn},
+    who::{Client, SignedIn},
     write::{Deed, once},
 };
 use crate::{
     domain::{Login, Operator, Role},
-    store::Table,
+    noc::operator_token,
+    store::{StoreError, Table},
     viewing::{
         Checked,
         passwords::{NotHashed, Typed},
     },
 };
 
-/// The cookie's names: over TLS, and over plain HTTP on loopback.
-pub const COOKIES: [&str; 2] = ["__Host-operator", "operator"];
 /// How long a sign-in lasts, seconds.
 pub const SIGNED_IN_SECS: u64 = 12 * 3_600;
 const SIGNED_IN_MAX: usize = 1_000;
@@ -171,25 +169,52 @@ pub(super) fn routes() -> Router<Arc<Office>> {
         .route("/api/v1/operators/{login}", get(read).put(put).delete(remove))
 }
 
+/// Why an operator was not signed in.
+#[derive(Debug)]
+pub enum NotSignedIn {
+    /// Login or password; which of them is not told.
+    Wrong,
+    /// Too many tries.
+    Wait {
+        /// Seconds until the next one is looked at.
+        retry_after_secs: u64,
+    },
+    /// Too many at once.
+    Busy,
+    /// The store cannot be read.
+    Store(StoreError),
+}
+
+impl From<NotSignedIn> for ApiError {
+    fn from(refused: NotSignedIn) -> Self {
+        match refused {
+            NotSignedIn::Wrong => Self::wrong_password(),
+            NotSignedIn::Wait { retry_after_secs } => Self::too_many_tries(retry_after_secs),
+            NotSignedIn::Busy => Self::busy(),
+            NotSignedIn::Store(error) => error.into(),
+        }
+    }
+}
+
 /// Signs an operator in, for the API and the form page alike.
 ///
 /// # Errors
-/// 401, 429 or 503; one and the same 401 whether the login or the password is wrong.
-pub async fn sign_in(office: &Office, asked: Credentials, from: IpAddr) -> Result<OperatorToken, ApiError> {
-    let typed = Typed { login: &asked.login, password: Zeroizing::new(asked.password), from };
-    let login = typed.as_login();
+/// [`NotSignedIn`].
+pub async fn sign_in(office: &Office, typed: Typed<'_>) -> Result<OperatorToken, NotSignedIn> {
+    let (login, from) = (typed.as_login(), typed.from);
     let table: Table<Operator> = Table::new(Arc::clone(&office.engine));
-    let kept = table.get(&login).await?.map(|kept| kept.record).filter(|operator| operator.enabled);
-    let checked = office.operator_passwords.check(typed, kept.map(|operator| operator.password)).await;
+    let kept = table.get(&login).await.map_err(NotSignedIn::Store)?.map(|kept| kept.record);
+    let hash = kept.filter(|operator| operator.enabled).map(|operator| operator.password);
+    let checked = office.operator_passwords.check(typed, hash).await;
     if checked != Checked::Right {
         office.tally.sign_ins_refused.fetch_add(1, Ordering::Relaxed);
         tracing::info!(%from, "an operator's sign-in was refused");
     }
     match checked {
         Checked::Right => {}
-        Checked::Wrong => return Err(ApiError::wrong_password()),
-        Checked::Wait { retry_after_secs } => return Err(ApiError::too_many_tries(retry_after_secs)),
-        Checked::Busy => return Err(ApiError::busy()),
+        Checked::Wrong => return Err(NotSignedIn::Wrong),
+        Checked::Wait { retry_after_secs } => return Err(NotSignedIn::Wait { retry_after_secs }),
+        Checked::Busy => return Err(NotSignedIn::Busy),
     }
     tracing::info!(operator = %login, %from, "operator signed in");
     let token = office.operators.begin(&login, office.now_secs());
@@ -217,7 +242,8 @@ pub(super) async fn begin(
     Client(from): Client,
     Body { value, .. }: Body<Credentials>,
 ) -> Result<Json<OperatorToken>, ApiError> {
-    sign_in(&office, value, from).await.map(Json)
+    let typed = Typed { login: &value.login, password: Zeroizing::new(value.password), from };
+    Ok(Json(sign_in(&office, typed).await?))
 }
 
 /// Signs out.
@@ -227,8 +253,7 @@ pub(super) async fn end(
     _: SignedIn,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
-    let by_cookie = || COOKIES.iter().find_map(|name| who::cookie(&headers, name));
-    if let Some(token) = who::bearer(&headers).or_else(by_cookie) {
+    if let Some(token) = operator_token(&headers, office.secure) {
         office.operators.end(token);
     }
     Ok(StatusCode::NO_CONTENT)

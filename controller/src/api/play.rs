@@ -21,11 +21,12 @@ use headend_wire::ChannelName;
 use super::{
     Office,
     viewer_answer::{plain, redirect},
-    who::{bearer, parameter},
+    who::parameter,
 };
 use crate::{
     domain::{Channel, Session, Subscriber},
     fleet::{probe::round::Answer, state::NodeKey},
+    page::asking::bearer,
     policy::{
         entitlement::{Entitlement, entitlement},
         line_up::DEFAULT_AUDIENCE,

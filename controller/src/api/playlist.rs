@@ -13,9 +13,9 @@ use axum::{
 use super::{
     Office, my,
     viewer_answer::{open, plain},
-    who::{bearer, parameter, viewer_session},
+    who::{parameter, viewer_session},
 };
-use crate::{domain::Subscriber, store::Table};
+use crate::{domain::Subscriber, page::asking::bearer, store::Table};
 
 const M3U: (&str, &str) = ("audio/x-mpegurl; charset=utf-8", "no-store");
 

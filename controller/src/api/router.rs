@@ -19,8 +19,8 @@ use super::{
     slate, subscribers, tariffs, viewer_answer::plain,
 };
 
-/// Everything of this room. Handlers find [`headend_rt::serve::Peer`] in the request's extensions.
-pub fn router(office: Arc<Office>) -> Router {
+/// Everything of this room, and the `pages`. Handlers find [`headend_rt::serve::Peer`] in the request's extensions.
+pub fn router(office: Arc<Office>, pages: Router) -> Router {
     let players = Router::new()
         .merge(play::routes())
         .merge(keys::routes())
@@ -40,8 +40,9 @@ pub fn router(office: Arc<Office>) -> Router {
         .merge(openapi::routes())
         .method_not_allowed_fallback(|| async { ApiError::no_such_method() })
         .merge(players)
-        .fallback(unknown)
         .with_state(office)
+        .merge(pages)
+        .fallback(unknown)
 }
 
 async fn unknown(request: Request) -> Response {

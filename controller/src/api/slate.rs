@@ -21,7 +21,6 @@ use bytes::Bytes;
 use headend_media::{
     package::{Event, Packager, Profile, Slate, SlateError},
     playlist::{Bandwidth, Entry, KeyBase, LiveKind, LivePath, Master, MediaPlaylist, Query, SegmentGrid, Variant, Window},
-    time::Ticks90k,
     timeline::start_of,
 };
 
@@ -66,7 +65,7 @@ impl SlateShow {
     }
 
     /// A segment by number; none when it is not near `now_ms`.
-    fn segment(&self, number: u64, now_ms: u64) -> Option<(Entry, Bytes)> {
+    pub(super) fn segment(&self, number: u64, now_ms: u64) -> Option<(Entry, Bytes)> {
         let newest = self.newest(now_ms);
         // One ahead: a player's clock and ours need not agree on what is newest.
         if number > newest + 1 || number + LISTED + BEHIND < newest {
@@ -118,7 +117,7 @@ impl SlateShow {
     }
 
     /// The media playlist at `now_ms`, the query on each segment.
-    fn media(&self, now_ms: u64, query: &Query) -> Option<Vec<u8>> {
+    pub(super) fn media(&self, now_ms: u64, query: &Query) -> Option<Vec<u8>> {
         let here = KeyBase::default();
         let rendered = MediaPlaylist::new(NAME).render(&self.window(now_ms)?, |_| &here);
         Some(rendered.with_session(query, |_| Query::default()))
@@ -175,7 +174,7 @@ pub(super) async fn slate(State(office): State<Arc<Office>>, uri: Uri, headers: 
 }
 
 /// `/slate/N.ts`, or the name that the playlist gives it.
-fn number_of(path: &str) -> Option<u64> {
+pub(super) fn number_of(path: &str) -> Option<u64> {
     let plain = path.strip_prefix("/slate/").and_then(|rest| rest.strip_suffix(".ts"));
     if let Some(number) = plain.and_then(|number| number.parse().ok()) {
         return Some(number);
@@ -201,6 +200,8 @@ async fn back(office: &Arc<Office>, query: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use headend_media::time::Ticks90k;
+
     use super::*;
 
     const NOW: u64 = 1_767_323_047_500;

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     domain::{AudienceName, Login, Role, Status, Subscriber, TariffId},
     policy::line_up::DEFAULT_AUDIENCE,
-    store::Table,
+    store::{Draft, Table},
 };
 
 const PAGE: usize = 200;
@@ -169,7 +169,7 @@ pub(super) async fn put(
         vec![]
     };
     let deed = Deed { action: "subscriber.put", subject: subscriber.login.as_str(), status, hash };
-    let fill = |draft: crate::store::Draft| ended.iter().try_fold(draft.put(&subscriber)?, |draft, end| draft.put(end));
+    let fill = |draft: Draft| ended.iter().try_fold(draft.put(&subscriber)?, |draft, end| draft.put(end));
     let status = once(&office, &who, deed, fill).await?;
     office.sessions.revoked_now(ended);
     Ok((status, Json(subscriber.into())))
@@ -190,7 +190,7 @@ pub(super) async fn remove(
     let status = if found.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND };
     let hash = RequestHash::of(who.target.0.as_str(), &who.target.1, b"");
     let deed = Deed { action: "subscriber.delete", subject: login.as_str(), status, hash };
-    let fill = |draft: crate::store::Draft| {
+    let fill = |draft: Draft| {
         let draft = match found {
             Some(version) => draft.remove::<Subscriber>(&login, version),
             None => draft,

@@ -1,19 +1,21 @@
 //! Who asks: operators by bearer token or cookie, viewers by bearer token or `?token=`.
 //!
-//! A cookie alone never authorises a write, because browsers attach it for strangers' pages too: `SameSite=Strict`
-//! is the first bolt, the `Origin` header (RFC 6454 section 7) the second. A bearer token needs neither.
+//! A cookie alone never authorises a write ([`crate::page::asking`]): a write that came with it also needs the
+//! `Origin` of this host. A bearer token does not.
 
 use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, Method, request::Parts},
 };
 use headend_rt::serve::Peer;
 
-use super::{Office, error::ApiError, operators};
+use super::{Office, error::ApiError};
 use crate::{
     domain::{Operator, Role, Session, Subscriber},
+    noc::operator_token,
+    page::asking::{bearer, same_origin},
     store::Table,
 };
 
@@ -46,43 +48,15 @@ impl SignedIn {
     }
 }
 
-/// The token of `Authorization: Bearer` (RFC 6750 section 2.1).
-#[must_use]
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The value of a cookie (RFC 6265 section 4.2), the first when it comes twice.
-#[must_use]
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(key, value)| (key == name).then_some(value))
-}
-
-/// Whether a browser says that the request comes from a page of this very host. A request without `Origin` is
-/// refused: every browser that knows `SameSite` sends it with a write.
-#[must_use]
-pub fn same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else { return false };
-    origin.split_once("://").is_some_and(|(_, theirs)| theirs.eq_ignore_ascii_case(host))
-}
-
 impl FromRequestParts<Arc<Office>> for SignedIn {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, office: &Arc<Office>) -> Result<Self, ApiError> {
         let out = || ApiError::signed_out("sign in with POST /api/v1/operator/session");
         let headers = &parts.headers;
-        let by_cookie = || operators::COOKIES.iter().find_map(|name| cookie(headers, name));
-        let (token, is_cookie) = match bearer(headers) {
-            Some(token) => (token, false),
-            None => (by_cookie().ok_or_else(out)?, true),
-        };
+        let token = operator_token(headers, office.secure).ok_or_else(out)?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
-        if is_cookie && !reads && !same_origin(headers) {
+        if bearer(headers).is_none() && !reads && !same_origin(headers) {
             let fix = "send the request from a page of this controller, or with a bearer token";
             return Err(ApiError::forbidden("a write with a cookie needs the Origin of this host", fix));
         }

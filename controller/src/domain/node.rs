@@ -1,5 +1,5 @@
-//! A node as the operator registered it: where it is, and which certificate is its
-//! identity. How it is reached it says itself, in its birth.
+//! A node as the operator registered it: where it is, how it is reached, and which
+//! certificate is its identity.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use headend_wire::{NodeName, SiteName};
 use serde::{Deserialize, Serialize};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, address};
 
 /// SHA-256 of a certificate in DER form: 64 hexadecimal digits, kept in lower case without colons.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,15 +62,55 @@ pub struct NodeRecord {
     pub name: NodeName,
     /// Where it is.
     pub site: SiteName,
+    /// The address players and the other site are sent to: `http:` or `https:`, no slash at its end. None: where
+    /// it says it is, which only a broker with permissions makes trustworthy.
+    pub base_url: Option<String>,
     /// The certificate it must show; none until it is enrolled.
     pub fingerprint: Option<Fingerprint>,
     /// Whether players may be sent to it.
     pub enabled: bool,
 }
 
+impl NodeRecord {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the field.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let Some(base_url) = &self.base_url else { return Ok(()) };
+        address("base_url", base_url, &["http", "https"], 200)?;
+        if base_url.ends_with('/') || base_url.contains(['?', '#', '@']) {
+            let fix = "write it as https://host:port, without a slash at its end, a query or a user";
+            return Err(Refusal::new("base_url", "is no plain address of a server", fix));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(base_url: &str, good: bool) {
+        let node = NodeRecord {
+            name: "car-1".parse().unwrap(),
+            site: "caribbean".parse().unwrap(),
+            base_url: Some(base_url.to_owned()),
+            fingerprint: None,
+            enabled: true,
+        };
+        assert_eq!(node.check().is_ok(), good, "{base_url}");
+    }
+
+    #[test]
+    fn base_addresses() {
+        check("http://127.0.0.1:8081", true);
+        check("https://car-1.example.net", true);
+        check("http://127.0.0.1:8081/", false);
+        check("https://u@host", false);
+        check("udp://239.0.0.1:1", false);
+        check("https:", false);
+    }
 
     #[test]
     fn fingerprints_are_kept_in_one_form() {

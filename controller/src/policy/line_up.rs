@@ -47,8 +47,25 @@ pub struct Settings {
     pub probe_rules: ProbeRules,
 }
 
-/// Where each node said it is; nodes that were never born are not in it.
-pub type Births = BTreeMap<NodeKey, String>;
+/// Where each node is: registered, or else said by itself; nodes that were never born are not in it.
+pub type Addresses = BTreeMap<NodeKey, String>;
+
+/// The registered addresses, and for the others what nodes `said` of themselves.
+#[must_use]
+pub fn addresses(catalogue: &Catalogue, mut said: Addresses) -> Addresses {
+    said.retain(|key, _| catalogue.nodes.get(&key.node).is_some_and(|node| node.site == key.site));
+    said.extend(registered(catalogue));
+    said
+}
+
+/// The addresses that operators registered.
+#[must_use]
+pub fn registered(catalogue: &Catalogue) -> Addresses {
+    let with_address = |node: &crate::domain::NodeRecord| {
+        Some((NodeKey { site: node.site.clone(), node: node.name.clone() }, node.base_url.clone()?))
+    };
+    catalogue.nodes.values().filter_map(with_address).collect()
+}
 
 /// The nodes that may package, by site and name.
 #[must_use]
@@ -59,10 +76,10 @@ pub fn origins(catalogue: &Catalogue) -> BTreeSet<NodeKey> {
 
 /// What we want of every node. A node that is switched off stays known and packages nothing.
 #[must_use]
-pub fn fleet_plan(catalogue: &Catalogue, births: &Births, settings: &Settings, revoked: &[SessionId]) -> FleetPlan {
+pub fn fleet_plan(catalogue: &Catalogue, addresses: &Addresses, settings: &Settings, revoked: &[SessionId]) -> FleetPlan {
     let origins = origins(catalogue);
     let plan = |key: &NodeKey| NodePlan {
-        channels: if origins.contains(key) { channels_of(key, catalogue, births, settings) } else { vec![] },
+        channels: if origins.contains(key) { channels_of(key, catalogue, addresses, settings) } else { vec![] },
         key_url: settings.key_url.clone(),
     };
     let all = catalogue.nodes.values().map(|node| NodeKey { site: node.site.clone(), node: node.name.clone() });
@@ -75,10 +92,10 @@ pub fn fleet_plan(catalogue: &Catalogue, births: &Births, settings: &Settings, r
 
 /// Who may be sent where. Origins of a channel are the nodes that have a source for it.
 #[must_use]
-pub fn redirect_plan(catalogue: &Catalogue, births: &Births, settings: &Settings) -> RedirectPlan {
+pub fn redirect_plan(catalogue: &Catalogue, addresses: &Addresses, settings: &Settings) -> RedirectPlan {
     let origins = origins(catalogue);
     let of = |channel: &Channel| -> Vec<NodeKey> {
-        let carries = |key: &&NodeKey| !sources_of(key, channel, &origins, births).is_empty();
+        let carries = |key: &&NodeKey| !sources_of(key, channel, &origins, addresses).is_empty();
         origins.iter().filter(carries).cloned().collect()
     };
     let enabled = catalogue.channels.values().filter(|channel| channel.enabled);
@@ -94,11 +111,11 @@ pub fn redirect_plan(catalogue: &Catalogue, births: &Births, settings: &Settings
     }
 }
 
-fn channels_of(key: &NodeKey, catalogue: &Catalogue, births: &Births, settings: &Settings) -> Vec<DesiredChannel> {
+fn channels_of(key: &NodeKey, catalogue: &Catalogue, addresses: &Addresses, settings: &Settings) -> Vec<DesiredChannel> {
     let origins = origins(catalogue);
     let enabled = catalogue.channels.values().filter(|channel| channel.enabled);
     let wanted = enabled.filter_map(|channel| {
-        let sources = sources_of(key, channel, &origins, births);
+        let sources = sources_of(key, channel, &origins, addresses);
         let secs = |ms: u64| u32::try_from(ms / 1_000).unwrap_or(u32::MAX);
         let usual = SourcePolicy::default();
         (!sources.is_empty()).then(|| DesiredChannel {
@@ -120,7 +137,7 @@ fn channels_of(key: &NodeKey, catalogue: &Catalogue, births: &Births, settings: 
 }
 
 /// The sources of a channel for one node: local captures, then those of other sites that can be pulled.
-fn sources_of(key: &NodeKey, channel: &Channel, origins: &BTreeSet<NodeKey>, births: &Births) -> Vec<DesiredSource> {
+fn sources_of(key: &NodeKey, channel: &Channel, origins: &BTreeSet<NodeKey>, addresses: &Addresses) -> Vec<DesiredSource> {
     let reaches = |source: &Source, node: &NodeKey| source.node.as_ref().is_none_or(|name| *name == node.node);
     let local = channel.sources_at(key.site.as_str()).iter().filter(|source| reaches(source, key));
     let local = local.map(|source| DesiredSource {
@@ -134,7 +151,7 @@ fn sources_of(key: &NodeKey, channel: &Channel, origins: &BTreeSet<NodeKey>, bir
         for source in there {
             // Of several nodes that capture it, the first that has an address.
             let mut captures = origins.iter().filter(|node| node.site == *site && reaches(source, node));
-            let Some(url) = captures.find_map(|node| births.get(node)) else { continue };
+            let Some(url) = captures.find_map(|node| addresses.get(node)) else { continue };
             // The node compares the query as it stands.
             let url = format!("{url}/{}/{PULL}{}", path_of(channel.name.as_str()), source.id);
             sources.push(DesiredSource { name: source.id.clone(), url, service: None, remote: true });
@@ -197,7 +214,7 @@ mod tests {
         }
         let record = |text: &str| {
             let NodeKey { site, node } = key(text.trim_start_matches('!'));
-            NodeRecord { name: node, site, fingerprint: None, enabled: !text.starts_with('!') }
+            NodeRecord { name: node, site, base_url: None, fingerprint: None, enabled: !text.starts_with('!') }
         };
         Catalogue {
             channels: [(channel.name.clone(), channel)].into(),
@@ -206,15 +223,15 @@ mod tests {
         }
     }
 
-    fn births(text: &str) -> Births {
+    fn born(text: &str) -> Addresses {
         text.split_whitespace().map(|node| (key(node), format!("http://{}", key(node).node))).collect()
     }
 
     /// Nodes, sources and those that were born; then what each node is to have.
     #[track_caller]
     fn check(nodes: &str, sources: &str, born: &str, expected: &[(&str, &str)]) {
-        let (catalogue, births) = (catalogue(nodes, sources), births(born));
-        let plan = fleet_plan(&catalogue, &births, &settings(), &[]);
+        let (catalogue, addresses) = (catalogue(nodes, sources), self::born(born));
+        let plan = fleet_plan(&catalogue, &addresses, &settings(), &[]);
         let of = |node: &NodePlan| -> String {
             let sources = node.channels.iter().flat_map(|channel| &channel.sources);
             let words = sources.map(|s| format!("{}={}{}", s.name, s.url, if s.remote { " remote" } else { "" }));
@@ -224,7 +241,7 @@ mod tests {
         let expected: Vec<_> = expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(got, expected);
         let carriers = plan.nodes.iter().filter(|(_, node)| !node.channels.is_empty()).map(|(key, _)| key.clone());
-        let redirects = redirect_plan(&catalogue, &births, &settings());
+        let redirects = redirect_plan(&catalogue, &addresses, &settings());
         assert_eq!(redirects.origins.values().next().unwrap(), &carriers.collect::<Vec<_>>());
     }
 
@@ -268,12 +285,22 @@ mod tests {
     }
 
     #[test]
+    fn a_registered_address_wins_over_what_a_node_says() {
+        let mut catalogue = catalogue("caribbean/car france/fra", "caribbean/sat");
+        catalogue.nodes.get_mut("car").unwrap().base_url = Some("https://car.example".to_owned());
+        let known = addresses(&catalogue, born("caribbean/car france/fra caribbean/stranger france/car"));
+        let known: Vec<(String, &str)> = known.iter().map(|(key, url)| (key.to_string(), url.as_str())).collect();
+        let expected = [("caribbean/car".to_owned(), "https://car.example"), ("france/fra".to_owned(), "http://fra")];
+        assert_eq!(known, expected);
+    }
+
+    #[test]
     fn audiences_and_figures() {
         let catalogue = catalogue("caribbean/car", "caribbean/sat");
-        let plan = redirect_plan(&catalogue, &Births::new(), &settings());
+        let plan = redirect_plan(&catalogue, &Addresses::new(), &settings());
         let order = |at: usize| (plan.audiences[at].name.as_str(), plan.audiences[at].sites[0].as_str());
         assert_eq!((order(0), order(1)), (("default", "caribbean"), ("miami", "france")));
-        let fleet = fleet_plan(&catalogue, &Births::new(), &settings(), &[SessionId([7; 16])]);
+        let fleet = fleet_plan(&catalogue, &Addresses::new(), &settings(), &[SessionId([7; 16])]);
         assert_eq!(fleet.revoked_sessions, [SessionId([7; 16]).text()]);
         let channel = &fleet.nodes.values().next().unwrap().channels[0];
         assert_eq!((channel.segment_secs, channel.window_segments, channel.key_period_secs), (2, 10, 300));

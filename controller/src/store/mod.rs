@@ -17,7 +17,6 @@ pub mod table;
 pub mod audit;
 pub mod channels;
 pub mod devices;
-pub mod happenings;
 pub mod nodes;
 pub mod operators;
 pub mod policies;

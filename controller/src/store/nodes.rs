@@ -3,7 +3,7 @@
 use headend_wire::NodeName;
 
 use super::table::Record;
-use crate::domain::NodeRecord;
+use crate::domain::{NodeRecord, Refusal};
 
 impl Record for NodeRecord {
     const FAMILY: &'static str = "nodes";
@@ -16,5 +16,9 @@ impl Record for NodeRecord {
 
     fn key_text(key: &NodeName) -> String {
         key.to_string()
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        Self::check(self)
     }
 }

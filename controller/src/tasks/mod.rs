@@ -7,10 +7,11 @@
 //! | [`upkeep`]: ballast | hourly | makes the disk's reserve again |
 //! | [`upkeep`]: sessions | hourly | removes those that are over |
 //! | [`upkeep`]: catalogue | 30 s | reads the line-up anew, for writes of others |
-//! | [`records`] | each event and redirect | keeps what happened, durably |
+//! | [`upkeep`]: audit | hourly | removes lines that are older than it is kept |
+//! | [`dashboard`] | each redirect; each second | remembers why viewers were sent where; shows the fleet |
 //!
 //! None retries inside: what fails is said and comes again with the next period.
 
+pub mod dashboard;
 pub mod plans;
-pub mod records;
 pub mod upkeep;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     fleet::{desired::FleetPlan, inbox::FleetWatch, probe::round::ProbePlan, state::FleetState},
-    policy::line_up::{Births, Settings, fleet_plan, redirect_plan},
+    policy::line_up::{Addresses, Settings, addresses, fleet_plan, redirect_plan, registered},
     viewing::Catalogue,
 };
 
@@ -36,10 +36,10 @@ impl Planner {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut fleet = self.fleet.subscribe();
         loop {
-            let births = births(&fleet.borrow_and_update());
-            self.plan(&births);
+            let said = said(&fleet.borrow_and_update());
+            self.plan(&said);
             let moved = async {
-                let _ = fleet.wait_for(|state| self::births(state) != births).await;
+                let _ = fleet.wait_for(|state| self::said(state) != said).await;
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -51,15 +51,17 @@ impl Planner {
     }
 
     /// Makes the plans of this moment.
-    pub fn plan(&mut self, births: &Births) {
+    pub fn plan(&mut self, said: &Addresses) {
         let catalogue = Arc::clone(&self.catalogue.borrow_and_update());
         let revoked = Arc::clone(&self.revoked.borrow_and_update());
-        let nodes = fleet_plan(&catalogue, births, &self.settings, &revoked);
+        let known = addresses(&catalogue, said.clone());
+        let nodes = fleet_plan(&catalogue, &known, &self.settings, &revoked);
         replace(&self.nodes, nodes);
         let period = |(name, channel): (&ChannelName, &crate::domain::Channel)| (name.clone(), channel.period_ms);
         let key_period_ms: BTreeMap<ChannelName, u64> = catalogue.channels.iter().map(period).collect();
-        let redirects = redirect_plan(&catalogue, births, &self.settings);
-        replace(&self.probes, ProbePlan { redirects, key_period_ms, lookout: self.lookout.clone() });
+        let redirects = redirect_plan(&catalogue, &known, &self.settings);
+        let (addresses, lookout) = (registered(&catalogue), self.lookout.clone());
+        replace(&self.probes, ProbePlan { redirects, key_period_ms, addresses, lookout });
     }
 }
 
@@ -74,7 +76,7 @@ fn replace<T: PartialEq>(sender: &watch::Sender<Arc<T>>, fresh: T) {
 }
 
 /// Where every node said it is. A node that died keeps its address: its sources are tried until it is back.
-fn births(state: &FleetState) -> Births {
+fn said(state: &FleetState) -> Addresses {
     let told = state.nodes().filter_map(|(key, node)| {
         let url = node.birth.as_ref()?.origin_url.trim_end_matches('/');
         Some((key.clone(), url.to_owned()))
