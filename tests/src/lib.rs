@@ -4,10 +4,14 @@
 //! counts pictures with ffmpeg. It knows formats (`media`, `access`, `wire`) and no room of node or controller.
 
 pub mod client;
+pub mod endless;
 pub mod feed;
+pub mod history;
+pub mod lone;
 pub mod player;
 pub mod playhead;
 pub mod program;
+pub mod transport;
 pub mod wait;
 pub mod walk;
 pub mod world;
