@@ -125,6 +125,7 @@ pub struct Live {
     schedule: Schedule,
     generation: Generation,
     grid: SegmentGrid,
+    listed: usize,
     state: Mutex<State>,
     view: ArcSwap<View>,
     packets: Ring,
@@ -152,9 +153,9 @@ impl Live {
         let (window, bandwidth, key_bases) = match restored {
             Some(record) => match Window::restore(record.window, listed) {
                 Ok(window) => (window, record.bandwidth, record.key_bases.into_iter().collect()),
-                Err(_) => (fresh_window(grid, listed), Bandwidth::default(), BTreeMap::new()),
+                Err(_) => (fresh_window(grid, listed, 0), Bandwidth::default(), BTreeMap::new()),
             },
-            None => (fresh_window(grid, listed), Bandwidth::default(), BTreeMap::new()),
+            None => (fresh_window(grid, listed, 0), Bandwidth::default(), BTreeMap::new()),
         };
         let live = Self {
             name: desired.name.clone(),
@@ -162,6 +163,7 @@ impl Live {
             schedule,
             generation: Generation(desired.key_generation),
             grid,
+            listed,
             state: Mutex::new(State { window, bandwidth, key_bases, tracks: vec![], store }),
             view: ArcSwap::default(),
             packets,
@@ -242,7 +244,9 @@ impl Live {
         let state = &mut *guard;
         let stored = |source| CommitError::Store { number, source };
         state.store.put_segment(number, &bytes).map_err(stored)?;
-        let mut window = state.window.clone();
+        // Nothing was told before the first segment: it begins the list, there is nothing to jump over.
+        let first = state.window.next() == 0;
+        let mut window = if first { fresh_window(self.grid, self.listed, number) } else { state.window.clone() };
         window.skip_to(number);
         let discontinuities = window.discontinuity_sequence();
         let gone = window.push(entry.clone()).map_err(|source| CommitError::Window { number, source })?;
@@ -420,9 +424,9 @@ impl View {
     }
 }
 
-fn fresh_window(grid: SegmentGrid, listed: usize) -> Window {
+fn fresh_window(grid: SegmentGrid, listed: usize, first: u64) -> Window {
     // No segment is longer than twice the cell (docs/adr/0004).
-    Window::new(grid, (2 * grid.duration_ms()).div_ceil(1000), listed, 0)
+    Window::new(grid, (2 * grid.duration_ms()).div_ceil(1000), listed, first)
 }
 
 fn entry_of(segment: &Segment, key: KeyRef) -> Entry {
