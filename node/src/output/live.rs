@@ -9,7 +9,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,8 +41,10 @@ const VIEWER_SECS: u64 = 30;
 /// Sessions remembered per channel.
 const VIEWERS_MAX: usize = 20_000;
 
-/// How far back an endless stream starts, so that a decoder finds a picture at once.
+/// How far back an endless stream starts when no point of entry is known, as in a channel without a picture.
 const TRANSPORT_BACK: Duration = Duration::from_secs(2);
+
+const NO_ENTRY: u64 = u64::MAX;
 
 /// Who is watching, as far as addresses in playlists need it.
 #[derive(Debug, Clone)]
@@ -129,6 +134,7 @@ pub struct Live {
     state: Mutex<State>,
     view: ArcSwap<View>,
     packets: Ring,
+    entry: AtomicU64,
     sources: RwLock<HashMap<SourceName, Source>>,
     viewers: Mutex<HashMap<SessionId, u64>>,
 }
@@ -167,6 +173,7 @@ impl Live {
             state: Mutex::new(State { window, bandwidth, key_bases, tracks: vec![], store }),
             view: ArcSwap::default(),
             packets,
+            entry: AtomicU64::new(NO_ENTRY),
             sources: RwLock::default(),
             viewers: Mutex::default(),
         };
@@ -307,10 +314,18 @@ impl Live {
         state.window.fetchable(number).map(|_| Found::File(state.store.segment_path(number)))
     }
 
-    /// A reader of the endless stream.
+    /// A reader of the endless stream, from the last point of entry on: its decoder finds a picture at once.
     #[must_use]
     pub fn packets(&self) -> RingReader {
-        self.packets.reader_from(Start::Back(TRANSPORT_BACK))
+        match self.entry.load(Ordering::Relaxed) {
+            NO_ENTRY => self.packets.reader_from(Start::Back(TRANSPORT_BACK)),
+            position => self.packets.reader_from(Start::At(position)),
+        }
+    }
+
+    /// A decoder can come in at this position of the endless stream's ring.
+    pub fn set_entry(&self, position: u64) {
+        self.entry.store(position, Ordering::Relaxed);
     }
 
     /// Replaces the sources that can be captured from here.
