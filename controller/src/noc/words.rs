@@ -1,0 +1,184 @@
+//! Every word of the dashboard in both languages, as one table that the compiler checks for holes.
+
+use super::matrix::{NodeWord, State};
+use crate::page::language::Language;
+
+macro_rules! words {
+    ($($key:ident: $en:literal, $fr:literal;)*) => {
+        /// The words of one language.
+        #[derive(Debug, Clone, Copy)]
+        #[expect(missing_docs, reason = "each field is its own English words, in the table below")]
+        pub struct Words { $(pub $key: &'static str,)* }
+
+        static EN: Words = Words { $($key: $en,)* };
+        static FR: Words = Words { $($key: $fr,)* };
+    };
+}
+
+words! {
+    page_title: "Channels", "Chaînes";
+    skip: "Skip to the channels", "Aller aux chaînes";
+    nodes: "Nodes", "Nœuds";
+    channels: "Channels", "Chaînes";
+    channel: "Channel", "Chaîne";
+    viewers_get: "Viewers get", "À l’antenne";
+    origin: "Origin", "Origine";
+    state: "State", "État";
+    source: "Source", "Source";
+    rate: "Mbit/s", "Mbit/s";
+    cc: "CC/min", "CC/min";
+    cc_long: "Continuity errors in the last minute", "Erreurs de continuité de la dernière minute";
+    segment: "Segment", "Segment";
+    segment_long: "Age of the last segment", "Âge du dernier segment";
+    probe: "Probe", "Sonde";
+    probe_long: "Last look at this origin as a viewer would, and its age", "Dernier essai comme le ferait un spectateur, et son âge";
+    viewers: "Viewers", "Public";
+    viewers_long: "Sessions in the last 30 s", "Sessions des 30 dernières secondes";
+    st_down: "DOWN", "EN PANNE";
+    st_slate: "SLATE", "MIRE";
+    st_degraded: "DEGRADED", "DÉGRADÉ";
+    st_unknown: "UNKNOWN", "INCONNU";
+    st_starting: "STARTING", "DÉMARRAGE";
+    st_on_backup: "ON BACKUP", "SECOURS";
+    st_ok: "OK", "OK";
+    nd_alive: "alive", "présent";
+    nd_silent: "silent", "muet";
+    nd_lost: "connection lost", "liaison perdue";
+    nd_stopped: "stopped", "arrêté";
+    nd_never: "never heard", "jamais entendu";
+    seen: "seen", "vu";
+    never: "never", "jamais";
+    heard: "heard", "entendu";
+    generation: "generation", "génération";
+    not_applied: "not applied", "non appliqué";
+    status_page: "Status page", "Page d’état";
+    wanted: "wanted", "voulue";
+    serves: "viewers here", "public ici";
+    probe_ok: "ok", "ok";
+    probe_bad: "fails", "échec";
+    no_probe: "not probed", "pas sondé";
+    all: "All", "Toutes";
+    filter: "Filter", "Filtrer";
+    filter_hint: "number, title, node…", "numéro, titre, nœud…";
+    none_fit: "No channel fits the filter.", "Aucune chaîne ne correspond au filtre.";
+    none_yet: "No channel is in the line-up yet. Add one with headendctl or the API.",
+        "Aucune chaîne dans l’offre. Ajoutez-en une avec headendctl ou l’API.";
+    no_nodes: "No node is enrolled yet.", "Aucun nœud inscrit.";
+    hidden: "calm channels not shown", "chaînes calmes non affichées";
+    live: "live", "en direct";
+    connecting: "connecting", "connexion";
+    no_data: "No data for", "Aucune donnée depuis";
+    what_you_see: "What you see is from", "Ce que vous voyez date de";
+    reconnecting: "Reconnecting…", "Reconnexion…";
+    signed_out: "Your session has ended.", "Votre session est terminée.";
+    no_script: "Without JavaScript this page loads itself again every 10 seconds.",
+        "Sans JavaScript, cette page se recharge toutes les 10 secondes.";
+    help: "Keys", "Touches";
+    help_filter: "filter the channels", "filtrer les chaînes";
+    help_rows: "next, previous channel", "chaîne suivante, précédente";
+    help_first: "first channel: where it hurts most", "première chaîne : là où ça fait le plus mal";
+    help_escape: "clear the filter, leave the row", "vider le filtre, quitter la ligne";
+    help_help: "this help", "cette aide";
+    close: "Close", "Fermer";
+    sign_in: "Sign in", "Se connecter";
+    sign_out: "Sign out", "Se déconnecter";
+    operators: "Operators", "Opérateurs";
+    login: "Login", "Identifiant";
+    password: "Password", "Mot de passe";
+    wrong: "Login or password is wrong.", "Identifiant ou mot de passe incorrect.";
+    too_many: "Too many attempts. Try again in", "Trop d’essais. Réessayez dans";
+    unavailable: "Sign-in is not possible right now. Try again in a moment.",
+        "Connexion impossible pour le moment. Réessayez dans un instant.";
+    elsewhere: "This form was sent from another site. Sign in here.",
+        "Ce formulaire vient d’un autre site. Connectez-vous ici.";
+    subscribers_here: "Subscriber? Watch television", "Abonné ? Regarder la télévision";
+    other_language: "Français", "English";
+}
+
+impl Words {
+    /// The words of a language.
+    #[must_use]
+    pub fn of(language: Language) -> &'static Self {
+        match language {
+            Language::En => &EN,
+            Language::Fr => &FR,
+        }
+    }
+
+    /// The word of a state.
+    #[must_use]
+    pub fn state_word(&self, state: &State) -> &'static str {
+        match state {
+            State::Down => self.st_down,
+            State::Slate => self.st_slate,
+            State::Degraded => self.st_degraded,
+            State::Unknown => self.st_unknown,
+            State::Starting => self.st_starting,
+            State::OnBackup => self.st_on_backup,
+            State::Ok => self.st_ok,
+        }
+    }
+
+    /// The word of a node's presence.
+    #[must_use]
+    pub fn node_word(&self, word: &NodeWord) -> &'static str {
+        match word {
+            NodeWord::Alive => self.nd_alive,
+            NodeWord::Silent => self.nd_silent,
+            NodeWord::Lost => self.nd_lost,
+            NodeWord::Stopped => self.nd_stopped,
+            NodeWord::Never => self.nd_never,
+        }
+    }
+}
+
+/// An age in one unit: `12 s`, `3 min`, `5 h`, `2 d`. The page's script writes the same (`format.js`).
+#[must_use]
+pub fn age(milliseconds: i64, language: Language) -> String {
+    let seconds = milliseconds.max(0) / 1_000;
+    let day = match language {
+        Language::En => "d",
+        Language::Fr => "j",
+    };
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} {day}", seconds / 86_400),
+    }
+}
+
+/// A rate in Mbit/s with one decimal, cut, not rounded. The page's script writes the same (`format.js`).
+#[must_use]
+pub fn megabits(bits_per_second: u64, language: Language) -> String {
+    let tenths = bits_per_second / 100_000;
+    let point = match language {
+        Language::En => '.',
+        Language::Fr => ',',
+    };
+    format!("{}{point}{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_one_short_word() {
+        let check = |seconds: i64, want: &str| assert_eq!(age(seconds * 1_000, Language::Fr), want);
+        check(-5, "0 s");
+        check(59, "59 s");
+        check(60, "1 min");
+        check(3_599, "59 min");
+        check(3_600, "1 h");
+        check(172_799, "47 h");
+        check(172_800, "2 j");
+        assert_eq!(age(172_800_000, Language::En), "2 d");
+    }
+
+    #[test]
+    fn rates_have_one_decimal() {
+        assert_eq!(megabits(8_299_999, Language::En), "8.2");
+        assert_eq!(megabits(99_999, Language::Fr), "0,0");
+    }
+}
