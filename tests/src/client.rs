@@ -88,6 +88,14 @@ impl Viewer {
         Ok(Self { http, controller: controller.to_owned(), token })
     }
 
+    /// Somebody with no account, who was given an origin's addresses with a token in them.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn guest() -> Result<Self> {
+        Ok(Self { http: http_client()?, controller: String::new(), token: String::new() })
+    }
+
     /// The channels of the subscriber's tariffs.
     ///
     /// # Errors

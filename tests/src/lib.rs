@@ -5,12 +5,16 @@
 
 pub mod browser;
 pub mod client;
+pub mod endless;
 pub mod feed;
 pub mod ffmpeg;
+pub mod history;
 pub mod hls_page;
+pub mod lone;
 pub mod player;
 pub mod playhead;
 pub mod program;
+pub mod transport;
 pub mod vlc;
 pub mod wait;
 pub mod walk;

@@ -1,6 +1,9 @@
 //! Judging pictures with ffmpeg: what a player would show, counted.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
@@ -24,25 +27,33 @@ pub async fn decode(bytes: &[u8]) -> Result<Decoded> {
     Ok(Decoded { pictures, audio })
 }
 
+/// What ffmpeg made of a stream, and what it said to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Pictures decoded.
+    pub pictures: u64,
+    /// Lines of its log at level `warning` and worse.
+    pub complaints: Vec<String>,
+}
+
+/// Decodes picture and sound with ffmpeg, which tells more of a stream's faults than ffprobe does.
+///
+/// # Errors
+/// When ffmpeg gives up.
+pub async fn watch(bytes: &[u8]) -> Result<Watched> {
+    let arguments = ["-v", "warning", "-nostats", "-progress", "pipe:1", "-f", "mpegts", "-i", "-", "-f", "null", "-"];
+    let output = feed("ffmpeg", &arguments, bytes).await?;
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "ffmpeg: {talk}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let frames = text.lines().rev().find_map(|line| line.strip_prefix("frame=")).context("ffmpeg told no frames")?;
+    Ok(Watched { pictures: frames.trim().parse()?, complaints: talk.lines().map(str::to_owned).collect() })
+}
+
 async fn count(bytes: &[u8], stream: &str, entry: &str, flag: &str) -> Result<u64> {
     let entries = format!("stream={entry}");
     let arguments = ["-v", "error", flag, "-select_streams", stream, "-show_entries", &entries, "-of", "csv=p=0", "-"];
-    let mut child = Command::new("ffprobe")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("start ffprobe")?;
-    let mut stdin = child.stdin.take().context("stdin is piped")?;
-    let input = bytes.to_vec();
-    let feed = async move {
-        // ffprobe may have seen enough before the end; a closed pipe is its way of saying so.
-        let _ = stdin.write_all(&input).await;
-    };
-    let (output, ()) = tokio::join!(timeout(Duration::from_secs(60), child.wait_with_output()), feed);
-    let output = output.context("ffprobe took over 60 s")??;
+    let output = feed("ffprobe", &arguments, bytes).await?;
     let talk = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success() && talk.trim().is_empty(), "ffprobe: {talk}");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -50,4 +61,23 @@ async fn count(bytes: &[u8], stream: &str, entry: &str, flag: &str) -> Result<u6
     let figure =
         text.lines().map(|line| line.trim().trim_end_matches(',')).find(|line| !line.is_empty()).unwrap_or("0");
     figure.parse().with_context(|| format!("ffprobe counted {text:?}"))
+}
+
+async fn feed(program: &str, arguments: &[&str], bytes: &[u8]) -> Result<Output> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("start {program}"))?;
+    let mut stdin = child.stdin.take().context("stdin is piped")?;
+    let input = bytes.to_vec();
+    let feed = async move {
+        // It may have seen enough before the end; a closed pipe is its way of saying so.
+        let _ = stdin.write_all(&input).await;
+    };
+    let (output, ()) = tokio::join!(timeout(Duration::from_secs(60), child.wait_with_output()), feed);
+    output.with_context(|| format!("{program} took over 60 s"))?.with_context(|| format!("run {program}"))
 }

@@ -263,7 +263,10 @@ fn path(folder: &Path, file: &str) -> String {
 
 /// A port for the two things that cannot choose one themselves: the embedded broker and a UDP source. It is free in both
 /// protocols at this moment, and the system hands out others first.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// When the system has none.
+pub fn free_port() -> Result<u16> {
     let tcp = TcpListener::bind("127.0.0.1:0")?;
     let port = tcp.local_addr()?.port();
     UdpSocket::bind(("127.0.0.1", port)).context("the port is taken in UDP")?;

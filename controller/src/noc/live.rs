@@ -164,7 +164,6 @@ pub struct Follower {
 
 impl Follower {
     /// The body of its stream. It ends when the reader is too slow or the hub closes.
-    #[must_use]
     pub fn body(self, retry_ms: u32) -> Body {
         let head = Bytes::from(format!("retry: {retry_ms}\n\n"));
         let first = stream::iter(std::iter::once(head).chain(self.first));
@@ -216,8 +215,8 @@ mod tests {
         let follower = hub.follow(last).unwrap();
         let text: Vec<u8> = follower.first.concat();
         let text = String::from_utf8(text).unwrap();
-        let keep = |line: &&str| line.starts_with("id: ") || *line == "event: reset";
-        text.lines().filter(keep).map(|line| if line.starts_with("id: ") { &line[4..] } else { "*" }).collect::<Vec<_>>().join(" ")
+        let shown = |line| if line == "event: reset" { Some("*") } else { str::strip_prefix(line, "id: ") };
+        text.lines().filter_map(shown).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

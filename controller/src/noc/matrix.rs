@@ -322,8 +322,7 @@ impl Matrix {
 /// Builds the matrix of a moment.
 #[must_use]
 pub fn build(picture: &Picture<'_>) -> Matrix {
-    let nodes: BTreeSet<&NodeKey> =
-        picture.nodes.iter().chain(picture.fleet.nodes().map(|(key, _)| key)).collect();
+    let nodes: BTreeSet<&NodeKey> = picture.nodes.iter().chain(picture.fleet.nodes().map(|(key, _)| key)).collect();
     let mut lines: Vec<Line> = picture.channels.iter().map(|listed| line(picture, listed, &nodes)).collect();
     lines.sort_by(|a, b| order(a).cmp(&order(b)));
     let fit = ROWS_MAX / nodes.len().max(1);
@@ -344,7 +343,10 @@ fn address(key: &NodeKey) -> String {
 }
 
 fn wall(picture: &Picture<'_>, at: Elapsed) -> Timestamp {
-    picture.started.saturating_add(jiff::SignedDuration::try_from(at).unwrap_or(jiff::SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+    picture
+        .started
+        .saturating_add(jiff::SignedDuration::try_from(at).unwrap_or(jiff::SignedDuration::MAX))
+        .unwrap_or(Timestamp::MAX)
 }
 
 fn ms(at: Timestamp) -> i64 {
@@ -381,9 +383,7 @@ fn viewers_get(sent: &Sent, origins: &BTreeMap<String, Row>) -> State {
 
 fn row(picture: &Picture<'_>, listed: &Listed, key: &NodeKey, sent: &[Sent]) -> Row {
     let node = picture.fleet.node(key);
-    let heard = node.and_then(|node| {
-        node.channels(picture.now).find(|(health, _)| health.channel == listed.name)
-    });
+    let heard = node.and_then(|node| node.channels(picture.now).find(|(health, _)| health.channel == listed.name));
     let fresh = node.is_some_and(|node| node.channel(&listed.name, picture.now).is_some());
     let probe = picture.probes.get(&(listed.name.clone(), key.clone())).map(|probe| probe_cell(picture, probe));
     let serves = sent.iter().filter(|sent| sent.origin.as_ref() == Some(key));
@@ -403,7 +403,9 @@ fn row(picture: &Picture<'_>, listed: &Listed, key: &NodeKey, sent: &[Sent]) -> 
         segment: None,
         probe,
         viewers: None,
-        serves: serves.map(|sent| if sent.audience.is_empty() { "*".to_owned() } else { sent.audience.clone() }).collect(),
+        serves: serves
+            .map(|sent| if sent.audience.is_empty() { "*".to_owned() } else { sent.audience.clone() })
+            .collect(),
     };
     if let Some((health, age)) = heard {
         fill(&mut row, health, listed);

@@ -1,9 +1,6 @@
 //! The matrix as tables: what was heard and probed, and what an operator then reads.
 
-use headend_wire::{
-    Birth, Health, Incarnation, Message, Reported, Will,
-    report::SourceHealth,
-};
+use headend_wire::{Birth, Health, Incarnation, Message, Reported, Will, report::SourceHealth};
 use proptest::prelude::*;
 
 use super::*;
@@ -37,8 +34,11 @@ const FRA: &str = "france/fra-1";
 
 impl World {
     fn new(names: &[(&str, Option<u32>)]) -> Self {
-        let preferred: BTreeMap<SiteName, SourceName> =
-            [("caribbean".parse().unwrap(), "sat".parse().unwrap()), ("france".parse().unwrap(), "dtt".parse().unwrap())].into();
+        let preferred: BTreeMap<SiteName, SourceName> = [
+            ("caribbean".parse().unwrap(), "sat".parse().unwrap()),
+            ("france".parse().unwrap(), "dtt".parse().unwrap()),
+        ]
+        .into();
         let listed = |(name, number): &(&str, Option<u32>)| Listed {
             name: name.parse().unwrap(),
             title: name.to_uppercase(),
@@ -202,7 +202,8 @@ fn a_row_names_the_source_and_the_wanted_one() {
     let row = &world.at(11).lines[0].origins[CAR];
     assert_eq!((row.source.as_deref(), row.wanted.as_deref()), (Some("dtt"), Some("sat")));
     assert_eq!(row.reason, "sat silent for 2.1 s");
-    let chips: Vec<(&str, bool, bool)> = row.chips.iter().map(|chip| (chip.name.as_str(), chip.playing, chip.up)).collect();
+    let chips: Vec<(&str, bool, bool)> =
+        row.chips.iter().map(|chip| (chip.name.as_str(), chip.playing, chip.up)).collect();
     assert_eq!(chips, [("sat", false, false), ("dtt", true, true)]);
     assert_eq!(row.segment, Some(1_002_000), "segment 500 of 2 s ends at 1002 s");
     let ok = &both().at(11).lines[0].origins[CAR];
@@ -211,10 +212,16 @@ fn a_row_names_the_source_and_the_wanted_one() {
 
 #[test]
 fn pain_first_then_number_then_name() {
-    let mut world = World::new(&[("a", Some(9)), ("b", Some(2)), ("c", None), ("d", Some(5)), ("e", Some(3)), ("f", None)]);
+    let mut world =
+        World::new(&[("a", Some(9)), ("b", Some(2)), ("c", None), ("d", Some(5)), ("e", Some(3)), ("f", None)]);
     for name in ["a", "b", "c", "d", "e", "f"] {
         let state = if name == "d" { ChannelState::Degraded } else { ChannelState::Ok };
-        world = world.hear(CAR, 1, name, state, Some("sat")).hear(FRA, 1, name, ChannelState::Ok, Some("dtt")).send(name, "", Some(CAR), CAR);
+        world = world.hear(CAR, 1, name, state, Some("sat")).hear(FRA, 1, name, ChannelState::Ok, Some("dtt")).send(
+            name,
+            "",
+            Some(CAR),
+            CAR,
+        );
     }
     // `a` plays, but its other origin does not: it comes before those where all is well.
     world = world.hear(FRA, 2, "a", ChannelState::Slate, None);

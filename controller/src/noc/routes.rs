@@ -236,7 +236,8 @@ fn retry_ms() -> u32 {
 /// RFC 9457.
 fn problem(status: StatusCode, detail: &str, fix: &str) -> Response {
     let title = status.canonical_reason().unwrap_or("error");
-    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "fix": fix });
+    let body =
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "fix": fix });
     let mut response: Response<Body> = (status, Json(body)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response

@@ -19,7 +19,13 @@ fn matrix() -> Matrix {
         ..Row::default()
     };
     let origins = [("caribbean/car-1".to_owned(), row)].into();
-    matrix.lines.push(Line { name: "tf1".to_owned(), title: "TF1".to_owned(), number: Some(1), origins, ..Line::default() });
+    matrix.lines.push(Line {
+        name: "tf1".to_owned(),
+        title: "TF1".to_owned(),
+        number: Some(1),
+        origins,
+        ..Line::default()
+    });
     matrix.nodes.insert("caribbean/car-1".to_owned(), NodeCard { node: "car-1".to_owned(), ..NodeCard::default() });
     matrix
 }
@@ -27,7 +33,9 @@ fn matrix() -> Matrix {
 fn noc(secure: bool) -> Noc {
     Noc {
         hub: Arc::new(Hub::new(1, matrix())),
-        check: Arc::new(|token| Box::pin(async move { (token == "good").then(|| Operator { login: "noc".to_owned() }) })),
+        check: Arc::new(|token| {
+            Box::pin(async move { (token == "good").then(|| Operator { login: "noc".to_owned() }) })
+        }),
         sign_in: Arc::new(|typed| {
             Box::pin(async move {
                 match (typed.login.as_str(), typed.password.as_str()) {
@@ -35,9 +43,10 @@ fn noc(secure: bool) -> Noc {
                         let expires = Timestamp::from_second(1_700_000_000).unwrap();
                         Ok(Session { token: Zeroizing::new("good".to_owned()), expires })
                     }
-                    ("noc", "odd") => {
-                        Ok(Session { token: Zeroizing::new("a; Domain=evil".to_owned()), expires: Timestamp::UNIX_EPOCH })
-                    }
+                    ("noc", "odd") => Ok(Session {
+                        token: Zeroizing::new("a; Domain=evil".to_owned()),
+                        expires: Timestamp::UNIX_EPOCH,
+                    }),
                     ("busy", _) => Err(SignInRefusal::TooMany { retry_secs: 90 }),
                     _ => Err(SignInRefusal::Wrong),
                 }
@@ -119,7 +128,8 @@ async fn check_sign_in(secure: bool, origin: &str, body: &'static str, status: u
 #[tokio::test]
 async fn the_door_lets_in_who_knows_the_password_on_our_own_page() {
     let plain = "operator=good; Path=/; Expires=Tue, 14 Nov 2023 22:13:20 GMT; HttpOnly; SameSite=Strict";
-    let secure = "__Host-operator=good; Path=/; Expires=Tue, 14 Nov 2023 22:13:20 GMT; HttpOnly; SameSite=Strict; Secure";
+    let secure =
+        "__Host-operator=good; Path=/; Expires=Tue, 14 Nov 2023 22:13:20 GMT; HttpOnly; SameSite=Strict; Secure";
     check_sign_in(false, OURS.1, "login=noc&password=open-sesame", 303, plain).await;
     check_sign_in(true, "https://noc.example", "login=noc&password=open-sesame", 303, secure).await;
     check_sign_in(false, "http://evil.example", "login=noc&password=open-sesame", 403, "").await;

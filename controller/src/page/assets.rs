@@ -130,10 +130,16 @@ mod tests {
             assert!(!package.licence.is_empty() && package.source.contains(&package.version));
             assert!(package.sha256.contains_key(&package.licence_file), "{} comes without its licence", package.name);
             let folder = root.join(&package.folder);
-            let mut found: Vec<String> =
-                std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            let mut found: Vec<String> = std::fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
             found.sort();
-            assert_eq!(found, package.sha256.keys().cloned().collect::<Vec<_>>(), "files nobody listed, or the reverse");
+            assert_eq!(
+                found,
+                package.sha256.keys().cloned().collect::<Vec<_>>(),
+                "files nobody listed, or the reverse"
+            );
             for (name, want) in &package.sha256 {
                 let got = hex(&Sha256::digest(std::fs::read(folder.join(name)).unwrap()));
                 assert_eq!(&got, want, "{name} of {} was changed", package.name);

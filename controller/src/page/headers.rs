@@ -95,7 +95,10 @@ mod tests {
     fn the_dashboard_talks_to_itself_and_the_player_also_to_origins() {
         has(&policy_text(&[]), "connect-src 'self'; media-src 'self' blob:;");
         let two = ["http://b:2/".to_owned(), "http://a:1".to_owned(), "http://a:1/x".to_owned()];
-        has(&policy_text(&two), "connect-src 'self' http://a:1 http://b:2; media-src 'self' blob: http://a:1 http://b:2;");
+        has(
+            &policy_text(&two),
+            "connect-src 'self' http://a:1 http://b:2; media-src 'self' blob: http://a:1 http://b:2;",
+        );
     }
 
     fn has(text: &str, part: &str) {

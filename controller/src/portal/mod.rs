@@ -66,7 +66,8 @@ mod tests {
     use super::*;
 
     async fn check(address: &str, language: &str, status: u16, part: &str) {
-        let portal = Portal { origins: Arc::new(|| vec!["http://car-1:8081/".to_owned(), "http://x; script-src *".to_owned()]) };
+        let portal =
+            Portal { origins: Arc::new(|| vec!["http://car-1:8081/".to_owned(), "http://x; script-src *".to_owned()]) };
         let request = Request::get(address).header("accept-language", language).body(Body::empty()).unwrap();
         let response = router(portal).oneshot(request).await.unwrap();
         assert_eq!(response.status().as_u16(), status);

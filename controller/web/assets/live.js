@@ -80,7 +80,7 @@ function paint() {
       say(banner, `${since} ${word("reconnecting")}`);
     }
   }
-  if (silent > UNKNOWN_MS) matrix.forget();
+  if (silent > UNKNOWN_MS) matrix.forget(now() - silent);
 }
 
 /** Keeps the clock and, when the stream does not, the ages. */

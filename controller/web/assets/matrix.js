@@ -1,6 +1,6 @@
 // The matrix in the page: holds every line as JSON, writes only those on screen, keeps order and filter.
 
-import { ageAll, mark, say } from "./format.js";
+import { ageAll, mark, moment, say } from "./format.js";
 import { newLine, newNode, writeLine, writeNode, writeState } from "./row.js";
 
 /** @typedef {import("./row.js").Line} Line @typedef {import("./row.js").Card} Card */
@@ -184,7 +184,10 @@ function arrange() {
 /** Counts the states for the filter buttons and the tab's title. */
 function count() {
   /** @type {Record<string, number>} */ const seen = {};
-  for (const line of lines.values()) seen[line.state] = (seen[line.state] ?? 0) + 1;
+  for (const { state } of lines.values()) {
+    const shown = unknown ? "unknown" : state;
+    seen[shown] = (seen[shown] ?? 0) + 1;
+  }
   for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (counts.querySelectorAll("button"))) {
     const state = button.dataset.filter ?? "";
     const number = state === "" ? lines.size : (seen[state] ?? 0);
@@ -222,19 +225,28 @@ counts.addEventListener("click", (event) => {
   filter();
 });
 
-/** Nothing was heard for too long: no state on this page is of now. */
-export function forget() {
+/**
+ * Nothing was heard for too long: no state on this page is of now.
+ * @param {number} heard when the last batch came, Unix milliseconds
+ */
+export function forget(heard) {
   if (unknown) return;
   unknown = true;
   for (const element of table.querySelectorAll("tbody, tbody tr")) mark(element, "data-state", "unknown");
-  for (const row of table.querySelectorAll("tbody tr")) mark(row, "data-stale", "");
+  for (const row of table.querySelectorAll("tbody tr:not([data-stale])")) {
+    mark(row, "data-stale", "");
+    moment(row.querySelector('.st [data-f="since"]'), heard);
+  }
   for (const cell of table.querySelectorAll("tbody .gets, tbody .st")) writeState(cell, "unknown", "st-unknown");
-  for (const element of table.querySelectorAll('[data-f="probe"]')) mark(element, "data-probe", "stale");
+  for (const since of table.querySelectorAll('.gets [data-f="since"]')) moment(since, null);
+  for (const probe of table.querySelectorAll('[data-f="probe"]:not([data-probe="none"])')) mark(probe, "data-probe", "stale");
   for (const item of items.values()) {
     mark(item, "data-state", "silent");
     item.classList.remove("quiet");
     writeState(item, "silent", "nd-silent");
   }
+  count();
+  filter();
 }
 
 /**

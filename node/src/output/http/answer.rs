@@ -60,7 +60,14 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
 /// Whole bytes or the part that `Range` asks for (RFC 9110 §14): players send `bytes=0-`, some seek.
 pub(super) fn ranged(kind: Kind, bytes: &Bytes, request: &HeaderMap) -> Response {
     let total = bytes.len();
-    let asked = request.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let tag = (kind == Kind::Segment).then(|| segment_tag(bytes));
+    if let Some(tag) = tag.as_deref().filter(|tag| lists(request, header::IF_NONE_MATCH, tag)) {
+        return not_modified(kind, tag);
+    }
+    // A part of other bytes than the asker holds would not fit to them (RFC 9110 §13.1.5).
+    let fits = !request.contains_key(header::IF_RANGE)
+        || tag.as_deref().is_some_and(|tag| lists(request, header::IF_RANGE, tag));
+    let asked = request.get(header::RANGE).filter(|_| fits).and_then(|value| value.to_str().ok());
     let mut response = match asked.map(|text| read_range(text, total)) {
         None | Some(Range::Ignored) => of(StatusCode::OK, kind, bytes.clone()),
         Some(Range::Part { from, to }) => {
@@ -78,7 +85,46 @@ pub(super) fn ranged(kind: Kind, bytes: &Bytes, request: &HeaderMap) -> Response
         }
     };
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(tag) = tag {
+        set_tag(&mut response, &tag);
+    }
     response
+}
+
+/// A playlist with its entity tag, or nothing but the tag to a player that has these very lines.
+pub(super) fn playlist(text: Vec<u8>, request: &HeaderMap) -> Response {
+    let tag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(&text), text.len());
+    if lists(request, header::IF_NONE_MATCH, &tag) {
+        return not_modified(Kind::Playlist, &tag);
+    }
+    let mut response = of(StatusCode::OK, Kind::Playlist, text);
+    set_tag(&mut response, &tag);
+    response
+}
+
+/// The last cipher block: with CBC it depends on every byte before it, and two origins that serve the same bytes give
+/// the same tag without having agreed on it.
+fn segment_tag(bytes: &[u8]) -> String {
+    let last = &bytes[bytes.len().saturating_sub(16)..];
+    let digits: String = last.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digits}\"")
+}
+
+/// Whether a conditional header names this tag; weak tags count as strong, ours are the same (RFC 9110 §8.8.3.2).
+fn lists(request: &HeaderMap, name: HeaderName, tag: &str) -> bool {
+    let listed = request.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    listed.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+}
+
+fn not_modified(kind: Kind, tag: &str) -> Response {
+    let mut response = of(StatusCode::NOT_MODIFIED, kind, Body::empty());
+    set_tag(&mut response, tag);
+    response
+}
+
+fn set_tag(response: &mut Response, tag: &str) {
+    let value = HeaderValue::from_str(tag).expect("hexadecimal digits in quotes are a header value");
+    response.headers_mut().insert(header::ETAG, value);
 }
 
 /// Lets a page of another origin send what players send.
@@ -125,6 +171,26 @@ mod tests {
 
     fn check(text: &str, want: &str) {
         assert_eq!(format!("{:?}", read_range(text, 100)), want, "{text}");
+    }
+
+    fn conditional(headers: &[(HeaderName, &str)], want: u16) {
+        let bytes = Bytes::from_static(&[7; 100]);
+        let mut request = HeaderMap::new();
+        for (name, value) in headers {
+            request.insert(name, HeaderValue::from_str(value).expect("plain text"));
+        }
+        assert_eq!(ranged(Kind::Segment, &bytes, &request).status().as_u16(), want, "{headers:?}");
+    }
+
+    #[test]
+    fn who_has_the_bytes_is_sent_none() {
+        let ours = segment_tag(&[7; 16]);
+        conditional(&[(header::IF_NONE_MATCH, &ours)], 304);
+        conditional(&[(header::IF_NONE_MATCH, &format!("\"a\", W/{ours}"))], 304);
+        conditional(&[(header::IF_NONE_MATCH, "*")], 304);
+        conditional(&[(header::IF_NONE_MATCH, "\"a\"")], 200);
+        conditional(&[(header::RANGE, "bytes=0-9"), (header::IF_RANGE, &ours)], 206);
+        conditional(&[(header::RANGE, "bytes=0-9"), (header::IF_RANGE, "\"a\"")], 200);
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Parts) ->
         }
     };
     match &path.kind {
-        LiveKind::Master => playlist(live.master(&viewing)),
-        LiveKind::Media(_) => playlist(live.media(&viewing, &shared.keys)),
+        LiveKind::Master => playlist(live.master(&viewing), request),
+        LiveKind::Media(_) => playlist(live.media(&viewing, &shared.keys), request),
         LiveKind::Segment { grid, number } => match live.segment(*grid, *number) {
             Some(Found::Memory(bytes)) => answer::ranged(Kind::Segment, &bytes, &request.headers),
             Some(Found::File(path)) => match tokio::fs::read(&path).await {
@@ -62,9 +62,9 @@ fn unknown() -> Response {
 }
 
 /// A media playlist exists once there is something to list; until then the player is asked to come again.
-fn playlist(text: Option<Vec<u8>>) -> Response {
+fn playlist(text: Option<Vec<u8>>, request: &Parts) -> Response {
     match text {
-        Some(text) => answer::of(StatusCode::OK, Kind::Playlist, text),
+        Some(text) => answer::playlist(text, &request.headers),
         None => {
             let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "the channel is starting; try again in a moment\n");
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
