@@ -60,16 +60,8 @@ impl World {
     /// Whatever a program says when it cannot.
     pub async fn start(options: Options) -> Result<Self> {
         let http = http_client()?;
-        write_controller(&options)?;
-        let config = path(&options.folder, "controller.toml");
-        let password = options.folder.join("operator.password");
-        secret(&password, OPERATOR.1)?;
-        let password = password.display().to_string();
-        if !options.folder.join("controller").join("initialised").exists() {
-            let arguments = ["init", "--config", &config, "--operator", OPERATOR.0, "--password-file", &password];
-            Program::run("headend-controller", &arguments).await?;
-        }
-        let controller = start_controller(&options).await?;
+        init_controller(&options.folder, options.fixed_ports).await?;
+        let controller = start_controller(&options.folder).await?;
         let base = format!("http://{}", controller.address("http")?);
         let body = json!({ "login": OPERATOR.0, "password": OPERATOR.1 });
         let answer = http.post(format!("{base}/api/v1/operator/session")).json(&body).send().await?;
@@ -132,7 +124,7 @@ impl World {
     /// # Errors
     /// When it does not get ready.
     pub async fn restart_controller(&mut self) -> Result<()> {
-        self.controller = start_controller(&self.options).await?;
+        self.controller = start_controller(&self.options.folder).await?;
         Ok(())
     }
 
@@ -278,18 +270,27 @@ fn secret(path: &Path, text: &str) -> Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
 }
 
-fn write_controller(options: &Options) -> Result<()> {
-    let port = |number: u16| if options.fixed_ports { number } else { 0 };
-    let mqtt = if options.fixed_ports { 1883 } else { free_port()? };
+/// Writes a controller's configuration and initialises its state, with [`OPERATOR`] as its operator.
+///
+/// # Errors
+/// What `init` says when it cannot.
+pub async fn init_controller(folder: &Path, fixed_ports: bool) -> Result<()> {
+    let port = |number: u16| if fixed_ports { number } else { 0 };
     let text = format!(
         "site = \"caribbean\"\nname = \"controller\"\nstate_dir = \"{}\"\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n\
          [fleet]\nlisten = \"127.0.0.1:{}\"\n\n[mqtt]\nlisten = \"127.0.0.1:{}\"\n",
-        path(&options.folder, "controller"),
+        path(folder, "controller"),
         port(8080),
         port(8443),
-        mqtt,
+        if fixed_ports { 1883 } else { free_port()? },
     );
-    fs::write(options.folder.join("controller.toml"), text).context("write controller.toml")
+    fs::write(folder.join("controller.toml"), text).context("write controller.toml")?;
+    let password = folder.join("operator.password");
+    secret(&password, OPERATOR.1)?;
+    let (config, password) = (path(folder, "controller.toml"), password.display().to_string());
+    let arguments = ["init", "--config", &config, "--operator", OPERATOR.0, "--password-file", &password];
+    Program::run("headend-controller", &arguments).await?;
+    Ok(())
 }
 
 fn write_node(options: &Options, (site, name): (&str, &str), fleet: &str, listen: &str) -> Result<()> {
@@ -301,9 +302,13 @@ fn write_node(options: &Options, (site, name): (&str, &str), fleet: &str, listen
     fs::write(options.folder.join(format!("{name}.toml")), text).context("write the node's configuration")
 }
 
-async fn start_controller(options: &Options) -> Result<Program> {
-    let config = path(&options.folder, "controller.toml");
-    let log = options.folder.join("controller.log");
+/// Starts the controller of a folder that was initialised.
+///
+/// # Errors
+/// When it does not get ready.
+pub async fn start_controller(folder: &Path) -> Result<Program> {
+    let config = path(folder, "controller.toml");
+    let log = folder.join("controller.log");
     Program::start("headend-controller", &["run", "--config", &config], &log).await
 }
 
