@@ -8,7 +8,7 @@ const pen = canvas.getContext("2d", { willReadFrequently: true });
 /** A picture that stands for less than this is the grain of the clock, not a stall. */
 const GRAIN_MS = 200;
 
-const seen = { errors: [], stalls: [], origins: [], numbers: [], discontinuities: 0, first_picture_ms: null };
+const seen = { errors: [], stalls: [], holds: [], origins: [], numbers: [], discontinuities: 0, first_picture_ms: null };
 let began = 0;
 let hls = null;
 
@@ -30,13 +30,27 @@ function play(url) {
     if (run !== null && frag.cc !== run) seen.discontinuities += 1;
     run = frag.cc;
   });
-  video.requestVideoFrameCallback(() => {
+  video.requestVideoFrameCallback((now, picture) => {
     seen.first_picture_ms = performance.now() - began;
     watch();
+    follow(now, picture);
   });
   hls.attachMedia(video);
   hls.loadSource(url);
   video.play();
+}
+
+/**
+ * Notes each picture that stood while the next was awaited, also where the clock went on without one.
+ * Pictures that this script was too late for are counted by the browser, and are no hold.
+ */
+function follow(_, before) {
+  video.requestVideoFrameCallback((now, picture) => {
+    const ms = picture.presentationTime - before.presentationTime;
+    const alone = picture.presentedFrames === before.presentedFrames + 1;
+    if (alone && ms > GRAIN_MS) seen.holds.push({ at_ms: before.presentationTime - began, ms });
+    follow(now, picture);
+  });
 }
 
 /** Notes each stretch in which the clock of the picture stood. */

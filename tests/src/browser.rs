@@ -144,7 +144,11 @@ impl Browser {
         let lines = self.log("browser").await?;
         Ok(lines
             .iter()
-            .map(|line| Logged { level: text(line, "level"), source: text(line, "source"), text: text(line, "message") })
+            .map(|line| Logged {
+                level: text(line, "level"),
+                source: text(line, "source"),
+                text: text(line, "message"),
+            })
             .collect())
     }
 

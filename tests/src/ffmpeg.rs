@@ -33,8 +33,7 @@ pub struct Played {
 /// When ffprobe fails.
 pub async fn streams(url: &str) -> Result<Vec<String>> {
     let entries = "program_stream=codec_name,width,height,sample_rate,channels";
-    let arguments =
-        ["-v", "error", "-protocol_whitelist", PROTOCOLS, "-show_entries", entries, "-of", "csv=p=0", url];
+    let arguments = ["-v", "error", "-protocol_whitelist", PROTOCOLS, "-show_entries", entries, "-of", "csv=p=0", url];
     let output = run("ffprobe", &arguments, SLACK).await?;
     let talk = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "ffprobe {url}: {talk}");
@@ -49,17 +48,36 @@ pub async fn streams(url: &str) -> Result<Vec<String>> {
 pub async fn play(url: &str, seconds: u32) -> Result<Played> {
     let length = seconds.to_string();
     let arguments = [
-        "-nostdin", "-hide_banner", "-loglevel", "level+info", "-protocol_whitelist", PROTOCOLS, "-i", url, "-t", &length,
-        "-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-progress", "pipe:1", "-",
+        "-nostdin",
+        "-hide_banner",
+        "-loglevel",
+        "level+info",
+        "-protocol_whitelist",
+        PROTOCOLS,
+        "-i",
+        url,
+        "-t",
+        &length,
+        "-map",
+        "0:v:0",
+        "-map",
+        "0:a:0",
+        "-f",
+        "null",
+        "-progress",
+        "pipe:1",
+        "-",
     ];
     let start = Instant::now();
     let output = run("ffmpeg", &arguments, Duration::from_secs(seconds.into()) + SLACK).await?;
     let talk = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "ffmpeg {url}: {talk}");
     let progress = String::from_utf8_lossy(&output.stdout);
-    let pictures = progress.lines().rev().find_map(|line| line.strip_prefix("frame=")).context("ffmpeg counted nothing")?;
+    let pictures =
+        progress.lines().rev().find_map(|line| line.strip_prefix("frame=")).context("ffmpeg counted nothing")?;
     // The sum at the end: `video:236kB audio:1875kB subtitle:0kB …`; the null muxer takes PCM.
-    let audio = talk.rsplit("audio:").next().and_then(|rest| rest.split("kB").next()).context("ffmpeg summed nothing")?;
+    let audio =
+        talk.rsplit("audio:").next().and_then(|rest| rest.split("kB").next()).context("ffmpeg summed nothing")?;
     let complaints = talk.lines().filter(|line| line.contains("[error]") || line.contains("[warning]"));
     Ok(Played {
         pictures: pictures.trim().parse().with_context(|| format!("read {pictures:?}"))?,

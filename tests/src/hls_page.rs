@@ -70,8 +70,10 @@ pub struct Tally {
     pub standing_ms: f64,
     /// Behind the live edge, seconds.
     pub latency_s: f64,
-    /// Stalls that are over.
+    /// Stalls that are over: the player's clock stood.
     pub stalls: Vec<Stall>,
+    /// Pictures that were held, whether the clock stood or went on with sound alone.
+    pub holds: Vec<Stall>,
     /// Error events.
     pub errors: Vec<PlayerError>,
     /// Origins that segments came from, in the order of change.
@@ -115,13 +117,18 @@ impl Tally {
         self.stalls.iter().map(|stall| stall.ms).sum::<f64>() + self.standing_ms
     }
 
+    /// The longest that a picture was held, milliseconds.
+    #[must_use]
+    pub fn held_ms(&self) -> f64 {
+        self.holds.iter().map(|hold| hold.ms).fold(0.0, f64::max)
+    }
+
     /// One line for a report.
     #[must_use]
     pub fn line(&self) -> String {
-        let worst = self.stalls.iter().map(|stall| stall.ms).fold(self.standing_ms, f64::max);
         format!(
-            "first picture {:.0} ms, {} pictures ({} dropped), {} kB of sound, clock {:.1} s in {:.1} s, stalled {:.0} ms \
-             (worst {worst:.0}), {} discontinuities, {} holes, {:.1} s behind, errors {:?}",
+            "first picture {:.0} ms, {} pictures ({} dropped), {} kB of sound, clock {:.1} s in {:.1} s, stalled {:.0} ms, \
+             picture held {:.0} ms at worst, {} discontinuities, {} holes, {:.1} s behind, errors {:?}",
             self.first_picture_ms.unwrap_or(f64::NAN),
             self.pictures,
             self.dropped,
@@ -129,6 +136,7 @@ impl Tally {
             self.clock_s,
             self.at_ms / 1000.0,
             self.stalled_ms(),
+            self.held_ms(),
             self.discontinuities,
             self.holes,
             self.latency_s,

@@ -4,14 +4,15 @@
 //! nobody. It is led over its remote-control interface on standard input.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::PermissionsExt as _,
+    fs::{self, File, Permissions},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -48,34 +49,28 @@ pub struct Vlc {
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     log: PathBuf,
+    /// Where nobody may write.
+    _home: TempDir,
 }
 
 impl Vlc {
-    /// Starts to play `url`; home and log go below `folder`.
+    /// Starts to play `url`; its log goes to `folder`.
     ///
     /// # Errors
     /// When VLC is not installed.
     pub fn play(url: &str, folder: &Path) -> Result<Self> {
-        let home = folder.join("vlc-home");
-        fs::create_dir_all(&home)?;
-        fs::set_permissions(&home, fs::Permissions::from_mode(0o777))?;
+        let home = TempDir::new().context("make a home for vlc")?;
+        fs::set_permissions(home.path(), Permissions::from_mode(0o777))?;
         let log = folder.join("vlc.log");
-        let flags = ["vlc", "--intf", "oldrc", "--rc-fake-tty", "--vout", "dummy", "--aout", "dummy", "--verbose", "1", url];
-        // Our folder may lie where nobody may not walk; VLC needs nothing there but its home.
-        let mut command = match fs::metadata("/proc/self").context("find who we are")? {
-            own if std::os::unix::fs::MetadataExt::uid(&own) == 0 => {
-                let mut command = Command::new("setpriv");
-                command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(flags);
-                command
-            }
-            _ => {
-                let mut command = Command::new(flags[0]);
-                command.args(&flags[1..]);
-                command
-            }
-        };
+        let flags =
+            ["vlc", "--intf", "oldrc", "--rc-fake-tty", "--vout", "dummy", "--aout", "dummy", "--verbose", "1", url];
+        let root = fs::metadata("/proc/self").context("find who we are")?.uid() == 0;
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let mut words = nobody.into_iter().filter(|_| root).chain(flags);
+        let mut command = Command::new(words.next().context("a program")?);
+        command.args(words);
         let mut child = command
-            .env("HOME", &home)
+            .env("HOME", home.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
@@ -84,7 +79,7 @@ impl Vlc {
             .context("start vlc; Debian's packages are vlc-bin and vlc-plugin-base")?;
         let stdin = child.stdin.take().context("stdin is piped")?;
         let lines = BufReader::new(child.stdout.take().context("stdout is piped")?).lines();
-        Ok(Self { child, stdin, lines, log })
+        Ok(Self { child, stdin, lines, log, _home: home })
     }
 
     /// What it decoded and showed so far.
