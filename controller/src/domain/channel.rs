@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headend_access::schedule::{PERIOD_MS_MAX, PERIOD_MS_MIN};
-use headend_wire::{ChannelName, SiteName, SourceName};
+use headend_wire::{ChannelName, NodeName, SiteName, SourceName};
 use serde::{Deserialize, Serialize};
 
 use super::name::Tag;
@@ -53,14 +53,14 @@ const ENDINGS: [&str; 4] = [".m3u8", ".ts", ".mp4", ".json"];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// Its name within the channel and site.
+    /// Its name within the channel: it names one capture everywhere.
     pub id: SourceName,
     /// `file:`, `udp:`, `rtp:`, `http:` or `https:` address.
     pub url: String,
     /// The service id in a multiplex; none takes the first.
     pub service: Option<u16>,
-    /// The other site's local capture, through the tunnel.
-    pub remote: bool,
+    /// The one node of the site that can reach it, for a source at a tuner; none when every node can.
+    pub node: Option<NodeName>,
 }
 
 /// A channel.
@@ -83,6 +83,10 @@ pub struct Channel {
     pub window_segments: u16,
     /// Content key period in milliseconds: whole segments, 10 s to a day.
     pub period_ms: u64,
+    /// A source is left after being bad this long, milliseconds: 200 to 60,000; none for the default.
+    pub leave_after_ms: Option<u32>,
+    /// A better source is returned to after being good this long, milliseconds: up to a day; none for the default.
+    pub return_after_ms: Option<u32>,
     /// Needs no tariff and no token; it is encrypted all the same.
     pub free: bool,
     /// Whether it is offered at all.
@@ -111,8 +115,13 @@ impl Channel {
             let fix = format!("use a multiple of segment_ms, {}", self.segment_ms);
             return Err(Refusal::new("period_ms", format!("is {}", self.period_ms), fix));
         }
-        at_most("sources", self.sources.values().map(Vec::len).sum(), SOURCES_MAX)?;
-        self.sources.values().try_for_each(|sources| check_sources(sources))
+        if let Some(ms) = self.leave_after_ms {
+            in_range("leave_after_ms", ms.into(), 200..=60_000)?;
+        }
+        if let Some(ms) = self.return_after_ms {
+            in_range("return_after_ms", ms.into(), 0..=86_400_000)?;
+        }
+        check_sources(self.sources.values().flatten())
     }
 
     /// The sources at a site, in order of preference; none where it has none.
@@ -122,12 +131,13 @@ impl Channel {
     }
 }
 
-fn check_sources(sources: &[Source]) -> Result<(), Refusal> {
+fn check_sources<'a>(sources: impl Iterator<Item = &'a Source> + Clone) -> Result<(), Refusal> {
+    at_most("sources", sources.clone().count(), SOURCES_MAX)?;
     let mut ids = BTreeSet::new();
     for source in sources {
         if !ids.insert(&source.id) {
-            let problem = format!("has {} twice at one site", source.id);
-            return Err(Refusal::new("sources.id", problem, "give each source its own id"));
+            let problem = format!("has {} twice", source.id);
+            return Err(Refusal::new("sources.name", problem, "give each source of a channel its own name"));
         }
         address("sources.url", &source.url, &SCHEMES, URL_BYTES_MAX)?;
     }
@@ -168,7 +178,7 @@ mod tests {
             id: "satellite".parse().unwrap(),
             url: "udp://239.1.1.1:5000".to_owned(),
             service: Some(100),
-            remote: false,
+            node: None,
         };
         Channel {
             name: "france24".parse().unwrap(),
@@ -179,6 +189,8 @@ mod tests {
             segment_ms: 2000,
             window_segments: 6,
             period_ms: 300_000,
+            leave_after_ms: None,
+            return_after_ms: None,
             free: false,
             enabled: true,
         }
@@ -218,6 +230,11 @@ mod tests {
         check(|c| c.window_segments = 2, "window_segments is 2; use 3 to 60");
         check(|c| c.period_ms = 9_000, "period_ms is 9000; use 10000 to 86400000");
         check(|c| c.period_ms = 11_000, "period_ms is 11000; use a multiple of segment_ms, 2000");
+        check(|c| c.leave_after_ms = Some(1), "leave_after_ms is 1; use 200 to 60000");
+        check(
+            |c| drop(c.sources.insert("france".parse().unwrap(), c.sources.values().next().unwrap().clone())),
+            "sources.name has satellite twice; give each source of a channel its own name",
+        );
         let site: SiteName = "caribbean".parse().unwrap();
         let sources = |c: &mut Channel| c.sources.get_mut(&site).unwrap().clone();
         let with = |change: &dyn Fn(&mut Vec<Source>), expected: &str| {
@@ -230,7 +247,7 @@ mod tests {
                 expected,
             );
         };
-        with(&|s| s.push(s[0].clone()), "sources.id has satellite twice at one site; give each source its own id");
+        with(&|s| s.push(s[0].clone()), "sources.name has satellite twice; give each source of a channel its own name");
         with(&|s| s.resize(7, s[0].clone()), "sources has 7 entries; use 6 at most");
         with(
             &|s| s[0].url = "ftp://x".to_owned(),

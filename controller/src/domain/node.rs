@@ -62,8 +62,9 @@ pub struct NodeRecord {
     pub name: NodeName,
     /// Where it is.
     pub site: SiteName,
-    /// The address players are redirected to: `http:` or `https:`, no slash at its end.
-    pub base_url: String,
+    /// The address players and the other site are sent to: `http:` or `https:`, no slash at its end. None: where
+    /// it says it is, which only a broker with permissions makes trustworthy.
+    pub base_url: Option<String>,
     /// The certificate it must show; none until it is enrolled.
     pub fingerprint: Option<Fingerprint>,
     /// Whether players may be sent to it.
@@ -76,8 +77,9 @@ impl NodeRecord {
     /// # Errors
     /// A [`Refusal`] that names the field.
     pub fn check(&self) -> Result<(), Refusal> {
-        address("base_url", &self.base_url, &["http", "https"], 200)?;
-        if self.base_url.ends_with('/') || self.base_url.contains(['?', '#', '@']) {
+        let Some(base_url) = &self.base_url else { return Ok(()) };
+        address("base_url", base_url, &["http", "https"], 200)?;
+        if base_url.ends_with('/') || base_url.contains(['?', '#', '@']) {
             let fix = "write it as https://host:port, without a slash at its end, a query or a user";
             return Err(Refusal::new("base_url", "is no plain address of a server", fix));
         }
@@ -93,7 +95,7 @@ mod tests {
         let node = NodeRecord {
             name: "car-1".parse().unwrap(),
             site: "caribbean".parse().unwrap(),
-            base_url: base_url.to_owned(),
+            base_url: Some(base_url.to_owned()),
             fingerprint: None,
             enabled: true,
         };

@@ -3,12 +3,11 @@
 //!
 //! The way of a message: MQTT bytes, decoded and counted by the inbox, merged by the pure state, published
 //! as a watch; a node's death nudges the probe; the probe's verdicts and the merged state decide redirects.
-//! [`blueprint`] makes the plans from the operator's channels and nodes, [`records`] keeps events and changes in
-//! the audit, [`broker`] is the embedded broker of a one-box installation.
+//! [`records`] keeps events and changes in the audit, [`broker`] is the embedded broker of a one-box
+//! installation. Which node is to carry what is `policy`'s.
 
 pub mod anchors;
 pub mod authority;
-pub mod blueprint;
 pub mod broker;
 pub mod commands;
 pub mod desired;

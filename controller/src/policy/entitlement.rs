@@ -107,6 +107,8 @@ mod tests {
             segment_ms: 2000,
             window_segments: 6,
             period_ms: 300_000,
+            leave_after_ms: None,
+            return_after_ms: None,
             free: channel.1.contains("free"),
             enabled: !channel.1.contains("off"),
         };
