@@ -136,7 +136,8 @@ impl ApiError {
     /// 500: our fault; `private` goes to the log.
     pub fn internal(private: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, ("internal", "internal error"));
-        let error = error.says("the controller failed at this", "look at its log; repeat with the same Idempotency-Key");
+        let error =
+            error.says("the controller failed at this", "look at its log; repeat with the same Idempotency-Key");
         Self { private: Some(private.into()), ..error }
     }
 
@@ -177,7 +178,8 @@ impl From<StoreError> for ApiError {
                 Self { private: Some(private), ..error }
             }
             StoreError::Commit(CommitError::Failed { .. } | CommitError::Stopped) => {
-                let error = Self::unavailable("the store takes no writes", "repeat with the same Idempotency-Key later");
+                let error =
+                    Self::unavailable("the store takes no writes", "repeat with the same Idempotency-Key later");
                 Self { private: Some(private), ..error }
             }
             _ => Self::internal(private),

@@ -100,4 +100,3 @@ fn broker(listen: SocketAddr) -> Result<Broker, RunError> {
         }
     }
 }
-
