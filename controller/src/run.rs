@@ -178,6 +178,7 @@ async fn start(
     let secrets = installation::open(Arc::clone(&store), (&config.state_dir, &config.site)).await?;
     let authority = Authority::open(&config.state_dir, &config.site, clock.now())?;
     let listeners = Listeners::bind(config, &authority, &*clock)?;
+    listeners.broker_listens().await;
     let catalogue = CatalogueKeeper::open(Arc::clone(&store)).await?;
     let sessions = Sessions::open(Arc::clone(&store)).await?;
     let stages = Stages::of(supervisor);

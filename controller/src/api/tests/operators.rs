@@ -108,10 +108,12 @@ async fn misspelt_fields_name_what_was_meant() {
         "use at least 8 characters and at most 512 bytes",
     )
     .await;
-    check(who, json!({"tariffs": [], "password": 12345678}), "a value is a integer", "send a string").await;
+    check(who, json!({"tariffs": [], "password": 12345678}), "a value is of the wrong kind: integer", "send a string")
+        .await;
     check("/api/v1/subscribers/new", json!({"tariffs": []}), "a new subscriber has no password", "add `password`")
         .await;
-    check("/api/v1/nodes/car", json!({"site": "a/b"}), "the site name", "see /api/openapi.json").await;
+    check("/api/v1/nodes/car", json!({"site": "a/b"}), "the site name", "allowed are letters, digits, and - _ . +")
+        .await;
 }
 
 #[tokio::test]
