@@ -13,7 +13,7 @@ use headend_media::{
     playlist::KeyBase,
 };
 use headend_rt::{
-    Clock, SystemClock,
+    CancellationToken, Clock, SystemClock,
     serve::{Limits, ServeError, Server},
     shutdown::{self, SignalError},
     supervisor::Supervisor,
@@ -88,6 +88,9 @@ pub enum RunError {
     Signals(#[source] SignalError),
 }
 
+/// How long requests may go on after the stop: a segment's download is a matter of a second.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// What is opened before any task starts.
 struct Opened {
     identity: Identity,
@@ -133,6 +136,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
     let limits = Limits {
         connections_max: config.http.clients_max,
         per_address_max: Some(config.http.clients_per_address_max),
+        drain: DRAIN,
         ..Limits::live()
     };
     let scheme = if server_tls.is_some() { "https" } else { "http" };
@@ -153,7 +157,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
 
 fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(), RunError> {
     // The stop order: no new clients, no more segments, no more packets, the last word to the controller.
-    let serving = supervisor.stage("http", Limits::live().drain + Duration::from_secs(1));
+    let serving = supervisor.stage("http", DRAIN + Duration::from_secs(1));
     let streaming = supervisor.stage("streams", Duration::from_secs(5));
     let receiving = supervisor.stage("inputs", Duration::from_secs(3));
     let reporting = supervisor.stage("agent", Duration::from_secs(4));
@@ -225,7 +229,7 @@ fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError
 
 fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<Known>>), serving: &Supervisor) {
     let (inputs, uplink, known) = parts;
-    let counters = opened.server.counters();
+    let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
         let known = known.load();
         NodeStatus {
@@ -248,13 +252,18 @@ fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<
         clock: opened.clock,
         clear_peers: config.http.clear_peers.clone(),
         tls: config.http.tls.is_some(),
+        stopping: stopping.clone(),
         status: Box::new(status),
     };
     let (server, router) = (opened.server, http::router(Arc::new(shared)));
     info!(address = %server.address(), origin = opened.origin_url, "listening");
     crate::cmd::ready(&[("http", server.address().to_string())]);
     serving.essential("http", move |token| async move {
-        let drained = server.run(router, token).await;
+        let told = async {
+            token.cancelled().await;
+            stopping.cancel();
+        };
+        let (drained, ()) = tokio::join!(server.run(router, token.clone()), told);
         info!(open = drained.open, cut = drained.cut, "http drained");
     });
 }

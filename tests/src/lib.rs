@@ -3,15 +3,19 @@
 //! Everything here drives the programs from outside: it starts binaries, reads their ready line, talks HTTP and
 //! counts pictures with ffmpeg. It knows formats (`media`, `access`, `wire`) and no room of node or controller.
 
+pub mod browser;
 pub mod client;
 pub mod endless;
 pub mod feed;
+pub mod ffmpeg;
 pub mod history;
+pub mod hls_page;
 pub mod lone;
 pub mod player;
 pub mod playhead;
 pub mod program;
 pub mod transport;
+pub mod vlc;
 pub mod wait;
 pub mod walk;
 pub mod world;

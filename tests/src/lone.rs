@@ -46,6 +46,8 @@ pub struct Lone {
     name: String,
     generation: u64,
     program: Option<Program>,
+    /// A token that opens every channel for an hour, the same for the life of the test.
+    pub token: String,
     /// For requests of the test's own.
     pub http: reqwest::Client,
 }
@@ -96,15 +98,10 @@ impl Lone {
         fs::create_dir_all(state.join("identity"))?;
         write_identity(&state.join("identity"), name)?;
         write_keys(&state, &channels)?;
-        let lone = Self {
-            folder: folder.to_path_buf(),
-            name: name.to_owned(),
-            generation: 0,
-            program: None,
-            http: http_client()?,
-        };
+        let token = token(Scope::All, 0, 3_600)?;
+        let (folder, name) = (folder.to_path_buf(), name.to_owned());
+        let mut lone = Self { folder, name, generation: 0, program: None, token, http: http_client()? };
         lone.configure("127.0.0.1:0", http)?;
-        let mut lone = lone;
         lone.desire(channels)?;
         Ok(lone)
     }
@@ -211,7 +208,7 @@ impl Lone {
     /// # Errors
     /// When it does not run.
     pub fn master(&self, channel: &str) -> Result<Url> {
-        self.url(&format!("/{channel}/index.m3u8?token={}", token(Scope::All, 0, 3_600)?))
+        self.url(&format!("/{channel}/index.m3u8?token={}", self.token))
     }
 
     /// Waits for a playlist with at least `count` segments; gives how long that took.
@@ -227,6 +224,24 @@ impl Lone {
         };
         let what = format!("{count} segments of {channel}");
         until(&what, Duration::from_secs(40), look).await.with_context(|| self.log())
+    }
+
+    /// Waits for the media playlist alone, which an earlier life's segments are enough for.
+    ///
+    /// # Errors
+    /// When it does not come; the message ends with the node's log.
+    pub async fn media(&self, channel: &str) -> Result<(Playlist, Duration)> {
+        let (viewer, url) = (Viewer::guest()?, self.media_url(channel)?);
+        let look = || async { viewer.reload(&url).await };
+        until("the media playlist", Duration::from_secs(40), look).await.with_context(|| self.log())
+    }
+
+    /// The media playlist of a channel, with a token that opens every channel.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn media_url(&self, channel: &str) -> Result<Url> {
+        self.url(&format!("/{channel}/video.m3u8?token={}", self.token))
     }
 
     /// What it says of itself.

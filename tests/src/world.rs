@@ -191,7 +191,7 @@ impl World {
         let answer = self.call(reqwest::Method::POST, &path, None).await?;
         let code = answer["code"].as_str().context("enrolment: no code")?;
         let config = self::path(&self.options.folder, &format!("{name}.toml"));
-        let authority = self::path(&self.options.folder, "controller/fleet/authority.pem");
+        let authority = self::path(&self.options.folder, "controller/fleet-authority.pem");
         Program::run("headend-node", &["enrol", "--config", &config, "--code", code, "--authority", &authority])
             .await?;
         Ok(())

@@ -177,9 +177,9 @@ impl Uplink {
     pub fn understand(&self, topic: &str, payload: &[u8]) -> Option<Arrived> {
         let unusable = |reason: String| Some(Arrived::Unusable { topic: topic.chars().take(200).collect(), reason });
         match topic.parse::<Topic>() {
-            Ok(Topic::Node(_, _, Branch::Desired)) => match serde_json::from_slice(payload) {
-                Ok(signed) => Some(Arrived::Desired(signed)),
-                Err(error) => unusable(format!("desired state is not signed JSON: {error}")),
+            Ok(Topic::Node(_, _, Branch::Desired)) => match Message::<Signed>::from_bytes(payload) {
+                Ok(message) => Some(Arrived::Desired(message.body)),
+                Err(error) => unusable(headend_rt::chain(&error)),
             },
             Ok(Topic::Node(_, _, Branch::EventAck)) => match Message::<EventAck>::from_bytes(payload) {
                 Ok(message) => {
@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn deliveries_are_understood_or_named() {
-        let desired = r#"{"payload":"{}","signature":"x"}"#;
+        let desired = r#"{"v":1,"incarnation":1,"seq":1,"at":"2026-01-01T00:00:00Z",
+            "body":{"payload":"{}","signature":"x"}}"#;
         check("headend/v1/france/fr-1/desired", desired, "desired {}");
         let anchor = r#"{"v":1,"incarnation":1,"seq":1,"at":"2026-01-01T00:00:00Z",
             "body":{"source_pts":1,"at_90k":2,"version":3}}"#;

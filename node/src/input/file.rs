@@ -10,6 +10,8 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use headend_media::packet::PACKET_BYTES;
+use headend_media::resync::Resync;
 use headend_media::splice::{Cursor, LoopFile, SpliceError};
 use headend_media::time::Ticks90k;
 
@@ -88,7 +90,7 @@ impl FilePlayer {
         if facts.len() > FILE_BYTES_MAX {
             return Err(FileError::TooLarge { path, bytes: facts.len() });
         }
-        let bytes = std::fs::read(&path).map_err(read)?;
+        let bytes = aligned(std::fs::read(&path).map_err(read)?);
         match LoopFile::parse(Bytes::from(bytes), service) {
             Ok(file) => Ok(Self { file, cursor: None }),
             Err(source) => Err(FileError::Splice { path, source }),
@@ -107,6 +109,19 @@ impl FilePlayer {
         self.cursor = Some((cursor, utc));
         played
     }
+}
+
+/// Recordings of demodulators with 204-byte packets, of Blu-ray tools with 192, and such that begin in the middle of a
+/// packet, brought to plain packets; others are left as they are.
+fn aligned(bytes: Vec<u8>) -> Vec<u8> {
+    const SYNC: u8 = 0x47;
+    if bytes.chunks(PACKET_BYTES).all(|packet| packet[0] == SYNC) {
+        return bytes;
+    }
+    let (mut plain, mut resync) = (Vec::with_capacity(bytes.len()), Resync::default());
+    resync.push(&bytes, &mut |packet| plain.extend_from_slice(packet.bytes()));
+    resync.finish(&mut |packet| plain.extend_from_slice(packet.bytes()));
+    plain
 }
 
 #[cfg(test)]
@@ -140,6 +155,20 @@ mod tests {
         assert!(late.len() > 300_000, "1.2 Mbit/s for three seconds, got {}", late.len());
         // The late one stops up to seven milliseconds earlier.
         assert!(early.windows(late.len()).rev().take(188 * 20).any(|window| window == late));
+    }
+
+    #[test]
+    fn other_framings_come_out_as_plain_packets() {
+        let plain = std::fs::read(fixture("h264-aac.ts")).unwrap();
+        let framed = |before: usize, after: usize| {
+            let frame = |packet: &[u8]| [&[0xEE; 20][..before], packet, &[0xEE; 20][..after]].concat();
+            plain.chunks(PACKET_BYTES).flat_map(frame).collect::<Vec<u8>>()
+        };
+        for (before, after) in [(0, 0), (0, 16), (4, 0)] {
+            assert!(aligned(framed(before, after)) == plain, "{before} bytes before and {after} after each packet");
+        }
+        let torn = aligned(plain[100..].to_vec());
+        assert!(torn == plain[PACKET_BYTES..], "{} bytes of {}", torn.len(), plain.len());
     }
 
     #[test]

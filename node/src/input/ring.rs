@@ -31,6 +31,8 @@ pub enum Start {
     Now,
     /// At the oldest chunk that arrived at most this long before the newest one, or the oldest there is.
     Back(Duration),
+    /// At this position, bytes since the start: a packet's first; or the oldest there is, or the next published.
+    At(u64),
 }
 
 /// One step of a reader, in stream order.
@@ -197,6 +199,7 @@ impl Ring {
         let cursor = match start {
             Start::Now => state.head,
             Start::Back(back) => state.position_back(back),
+            Start::At(position) => position.clamp(state.tail, state.head),
         };
         let seen = state.marks.partition_point(|&mark| mark <= cursor);
         let mark = state.marks_dropped + as_u64(seen);

@@ -9,7 +9,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,8 +41,10 @@ const VIEWER_SECS: u64 = 30;
 /// Sessions remembered per channel.
 const VIEWERS_MAX: usize = 20_000;
 
-/// How far back an endless stream starts, so that a decoder finds a picture at once.
+/// How far back an endless stream starts when no point of entry is known, as in a channel without a picture.
 const TRANSPORT_BACK: Duration = Duration::from_secs(2);
+
+const NO_ENTRY: u64 = u64::MAX;
 
 /// Who is watching, as far as addresses in playlists need it.
 #[derive(Debug, Clone)]
@@ -125,9 +130,11 @@ pub struct Live {
     schedule: Schedule,
     generation: Generation,
     grid: SegmentGrid,
+    listed: usize,
     state: Mutex<State>,
     view: ArcSwap<View>,
     packets: Ring,
+    entry: AtomicU64,
     sources: RwLock<HashMap<SourceName, Source>>,
     viewers: Mutex<HashMap<SessionId, u64>>,
 }
@@ -152,9 +159,9 @@ impl Live {
         let (window, bandwidth, key_bases) = match restored {
             Some(record) => match Window::restore(record.window, listed) {
                 Ok(window) => (window, record.bandwidth, record.key_bases.into_iter().collect()),
-                Err(_) => (fresh_window(grid, listed), Bandwidth::default(), BTreeMap::new()),
+                Err(_) => (fresh_window(grid, listed, 0), Bandwidth::default(), BTreeMap::new()),
             },
-            None => (fresh_window(grid, listed), Bandwidth::default(), BTreeMap::new()),
+            None => (fresh_window(grid, listed, 0), Bandwidth::default(), BTreeMap::new()),
         };
         let live = Self {
             name: desired.name.clone(),
@@ -162,9 +169,11 @@ impl Live {
             schedule,
             generation: Generation(desired.key_generation),
             grid,
+            listed,
             state: Mutex::new(State { window, bandwidth, key_bases, tracks: vec![], store }),
             view: ArcSwap::default(),
             packets,
+            entry: AtomicU64::new(NO_ENTRY),
             sources: RwLock::default(),
             viewers: Mutex::default(),
         };
@@ -242,7 +251,9 @@ impl Live {
         let state = &mut *guard;
         let stored = |source| CommitError::Store { number, source };
         state.store.put_segment(number, &bytes).map_err(stored)?;
-        let mut window = state.window.clone();
+        // Nothing was told before the first segment: it begins the list, there is nothing to jump over.
+        let first = state.window.next() == 0;
+        let mut window = if first { fresh_window(self.grid, self.listed, number) } else { state.window.clone() };
         window.skip_to(number);
         let discontinuities = window.discontinuity_sequence();
         let gone = window.push(entry.clone()).map_err(|source| CommitError::Window { number, source })?;
@@ -303,10 +314,18 @@ impl Live {
         state.window.fetchable(number).map(|_| Found::File(state.store.segment_path(number)))
     }
 
-    /// A reader of the endless stream.
+    /// A reader of the endless stream, from the last point of entry on: its decoder finds a picture at once.
     #[must_use]
     pub fn packets(&self) -> RingReader {
-        self.packets.reader_from(Start::Back(TRANSPORT_BACK))
+        match self.entry.load(Ordering::Relaxed) {
+            NO_ENTRY => self.packets.reader_from(Start::Back(TRANSPORT_BACK)),
+            position => self.packets.reader_from(Start::At(position)),
+        }
+    }
+
+    /// A decoder can come in at this position of the endless stream's ring.
+    pub fn set_entry(&self, position: u64) {
+        self.entry.store(position, Ordering::Relaxed);
     }
 
     /// Replaces the sources that can be captured from here.
@@ -420,9 +439,9 @@ impl View {
     }
 }
 
-fn fresh_window(grid: SegmentGrid, listed: usize) -> Window {
+fn fresh_window(grid: SegmentGrid, listed: usize, first: u64) -> Window {
     // No segment is longer than twice the cell (docs/adr/0004).
-    Window::new(grid, (2 * grid.duration_ms()).div_ceil(1000), listed, 0)
+    Window::new(grid, (2 * grid.duration_ms()).div_ceil(1000), listed, first)
 }
 
 fn entry_of(segment: &Segment, key: KeyRef) -> Entry {

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::{
     anchors::{Anchors, to_wire},
+    entry::entry_point,
     standing::Standing,
 };
 use crate::{
@@ -235,7 +236,12 @@ impl Channel {
     async fn act(&mut self, event: Event) {
         match event {
             Event::Segment(segment) => self.give_out(segment).await,
-            Event::Packets(packets) => self.parts.packets.publish(&packets, self.parts.mono.ms()),
+            Event::Packets(packets) => {
+                if let Some(offset) = entry_point(&packets) {
+                    self.parts.live.set_entry(self.parts.packets.ring().counts().published_bytes + offset as u64);
+                }
+                self.parts.packets.publish(&packets, self.parts.mono.ms());
+            }
             Event::Tracks(tracks) => self.parts.live.set_tracks(tracks),
             Event::Anchored(anchor, reason) => {
                 let Some(source) = self.chooser.on().cloned() else { return };

@@ -2,5 +2,6 @@
 
 pub mod anchors;
 pub mod channel;
+mod entry;
 pub mod lineup;
 mod standing;

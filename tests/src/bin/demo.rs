@@ -1,6 +1,6 @@
 //! `make demo`: a whole Headend on this machine; with `--check` it walks the main job and exits 0 or 1.
 
-use std::{fs, time::Instant};
+use std::{fs, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result};
 use headend_tests::{
@@ -9,10 +9,17 @@ use headend_tests::{
     world::{OPERATOR, Options, SUBSCRIBER, World},
 };
 
-fn main() -> Result<()> {
+#[expect(clippy::print_stderr, reason = "the demo talks to whoever started it")]
+fn main() -> ExitCode {
     let check = std::env::args().any(|argument| argument == "--check");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(check))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(check))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the demo talks to whoever started it")]

@@ -19,7 +19,7 @@ pub(super) fn answer(shared: &Shared, live: &Live, source: &str, request: &Parts
         return plain(StatusCode::FORBIDDEN, "captures go to configured peers only; add this address to http.clear_peers\n");
     }
     match live.capture(source) {
-        Capture::Local(reader) => answer::of(StatusCode::OK, Kind::Stream, transport::body(reader)),
+        Capture::Local(reader) => answer::of(StatusCode::OK, Kind::Stream, transport::body(reader, shared.stopping.clone())),
         Capture::Remote => plain(
             StatusCode::CONFLICT,
             "this source is remote itself; take it from the site that captures it, or two sites would feed each other\n",

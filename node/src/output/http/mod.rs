@@ -21,7 +21,7 @@ use axum::{
     routing::get,
 };
 use headend_media::playlist::LivePath;
-use headend_rt::{Clock, serve::Peer};
+use headend_rt::{CancellationToken, Clock, serve::Peer};
 use headend_wire::{NodeName, SiteName};
 
 pub use gate::{Gate, Refused};
@@ -48,6 +48,8 @@ pub struct Shared {
     pub clear_peers: Vec<IpAddr>,
     /// The listener speaks TLS: what leaves it is not in the clear.
     pub tls: bool,
+    /// Cancelled when the node stops: endless streams end then, requests that have an end may reach it.
+    pub stopping: CancellationToken,
     /// What the status page and the metrics ask the rest of the program.
     pub status: Box<dyn Fn() -> NodeStatus + Send + Sync>,
 }

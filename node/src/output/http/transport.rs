@@ -7,6 +7,7 @@
 use axum::{body::Body, http::{StatusCode, request::Parts}, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
+use headend_rt::CancellationToken;
 
 use super::{
     Shared,
@@ -28,18 +29,23 @@ pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response 
             "HTTP-TS leaves this node in the clear only to loopback and to configured peers; configure TLS, or play the HLS\n",
         );
     }
-    answer::of(StatusCode::OK, Kind::Stream, body(live.packets()))
+    answer::of(StatusCode::OK, Kind::Stream, body(live.packets(), shared.stopping.clone()))
 }
 
-/// A body that follows a ring until the ring closes or the viewer falls behind.
-pub(super) fn body(reader: RingReader) -> Body {
-    let buffer = Vec::with_capacity(64 * 1024);
-    Body::from_stream(stream::unfold((reader, buffer), |(mut reader, mut buffer)| async move {
+/// A body that follows a ring until the ring closes, the viewer falls behind or the node stops.
+pub(super) fn body(reader: RingReader, stopping: CancellationToken) -> Body {
+    let state = (reader, Vec::with_capacity(64 * 1024), stopping);
+    Body::from_stream(stream::unfold(state, |(mut reader, mut buffer, stopping)| async move {
         loop {
-            match reader.next(&mut buffer).await {
+            let step = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return None,
+                step = reader.next(&mut buffer) => step,
+            };
+            match step {
                 Step::Packets { bytes, .. } => {
                     let chunk = Bytes::copy_from_slice(&buffer[..bytes]);
-                    return Some((Ok::<_, std::io::Error>(chunk), (reader, buffer)));
+                    return Some((Ok::<_, std::io::Error>(chunk), (reader, buffer, stopping)));
                 }
                 Step::Restarted => {}
                 Step::Lost { bytes } if bytes > LOST_BYTES_MAX => return None,
