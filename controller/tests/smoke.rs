@@ -1,6 +1,8 @@
 //! The real program, from an empty folder to a viewer's redirect: check-config, run without init, init, run on free
 //! ports, the REST interface over real sockets, a restart, export and import, an orderly end.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
