@@ -1,6 +1,10 @@
 //! Sources that fall away, come back, or are not what they should be; one site's capture at the other.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use headend_tests::{
@@ -68,10 +72,10 @@ async fn follow_until(node: &Lone, seen: &mut Seen, what: &str, enough: impl Fn(
         let (playlist, _) = until(what, SOON, look).await?;
         seen.history.take(&playlist)?;
         for segment in &playlist.segments {
-            if !seen.segments.contains_key(&segment.number) {
+            if let Entry::Vacant(place) = seen.segments.entry(segment.number) {
                 let bytes = viewer.segment(segment).await.with_context(|| format!("segment {}", segment.number))?;
                 transport::whole(&bytes)?;
-                seen.segments.insert(segment.number, bytes);
+                place.insert(bytes);
             }
         }
         if enough(&seen.history) {
@@ -173,7 +177,8 @@ async fn a_source_that_answers_html_is_named_and_the_next_one_plays() -> Result<
     let folder = tempfile::tempdir()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}/lagon/mpegts", listener.local_addr()?);
-    let _server = tokio::task::spawn(async move {
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let _ = socket.read(&mut [0; 4_096]).await;
             let page = "<!DOCTYPE html><html><body>Please sign in</body></html>";
