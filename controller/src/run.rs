@@ -55,6 +55,7 @@ use crate::{
     store::{Engine, SledEngine, StoreError, sled::exports_directory},
     tasks::{
         dashboard::{self, Look},
+        origins::Origins,
         plans::Planner,
         upkeep,
     },
@@ -210,6 +211,7 @@ async fn start(
         revoked: sessions.revoked(),
         fleet: fleet.clone(),
         settings,
+        origins: Origins::open(config.state_dir.join("origins.json")),
         lookout: config.lookout.clone(),
         nodes: plan,
         probes,

@@ -192,7 +192,7 @@ async fn origins_die(world: &mut World, viewer: &Viewer, channel: &Listed, done:
     world.nodes[0].kill().await?;
     let (_, took) = wait::until("the other origin", PATIENCE, || sent_to(viewer, channel, &second)).await?;
     ensure!(took.as_secs_f64() < LEFT_WITHIN, "the dead origin was left after {:.2} s", took.as_secs_f64());
-    let pictures = picture(viewer, channel).await?;
+    let (pictures, _) = wait::until("a picture there", PATIENCE, || picture(viewer, channel)).await?;
     done("origin killed, redirected to the other", took.as_secs_f64(), format!("{pictures} pictures decoded there"));
 
     world.nodes[1].kill().await?;

@@ -135,6 +135,7 @@ impl House {
             revoked: sessions.revoked(),
             fleet: fleet.clone(),
             settings: settings(),
+            origins: crate::tasks::origins::Origins::forgetful(),
             lookout: vec![],
             nodes: plan,
             probes,
