@@ -89,7 +89,12 @@ impl Browser {
         let connecting = builder.capabilities(capabilities(&profile)).connect(&endpoint);
         let page = timeout(READY, connecting).await.context("Chromium did not start")?.context("start Chromium")?;
         let id = page.session_id().await?.context("a session without an id")?;
-        Ok(Self { page, driver, session: format!("{endpoint}/session/{id}"), http: http_client()? })
+        let browser = Self { page, driver, session: format!("{endpoint}/session/{id}"), http: http_client()? };
+        // What the browser's own first page logged and loaded is nobody's business.
+        browser.open("about:blank").await?;
+        browser.console().await?;
+        browser.requests().await?;
+        Ok(browser)
     }
 
     /// Goes to an address.
