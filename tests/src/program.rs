@@ -71,7 +71,6 @@ impl Program {
             Err(error) => bail!("start {name}: {error:#}\n{}", program.log_tail()),
         }
         // Keep the pipe open and empty, or the program's next line would meet a closed pipe.
-        #[expect(clippy::disallowed_methods, reason = "the supervisor is the programs' own; this ends with the pipe")]
         tokio::task::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(program)
     }
