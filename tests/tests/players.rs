@@ -120,7 +120,7 @@ async fn ffprobe_and_ffmpeg_play() -> Result<()> {
 #[tokio::test]
 async fn vlc_plays() -> Result<()> {
     let evening = Evening::begin("vlc").await?;
-    let (wanted, vlc) = (f64::from(play_secs()) * RATE * SHARE, Vlc::play(&evening.lagon.play, &evening.folder)?);
+    let (wanted, vlc) = (f64::from(play_secs()) * RATE, Vlc::play(&evening.lagon.play, &evening.folder)?);
     let vlc = Mutex::new(vlc);
     let look = || async {
         let seen = vlc.lock().await.statistics().await?;
