@@ -13,6 +13,7 @@ demo: setup
 
 ## test: every test of every package
 test: setup
+	@$(CARGO) build --quiet --workspace --bins
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --workspace --no-fail-fast && $(CARGO) test --workspace --doc --quiet; \
 	else \

@@ -63,13 +63,7 @@ struct HttpFile {
 
 impl Default for HttpFile {
     fn default() -> Self {
-        Self {
-            listen: loopback(8080),
-            public_url: None,
-            clients_max: 20_000,
-            clients_per_address_max: None,
-            tls: None,
-        }
+        Self { listen: loopback(8080), public_url: None, clients_max: 20_000, clients_per_address_max: None, tls: None }
     }
 }
 
@@ -270,7 +264,8 @@ fn check(loaded: Loaded<File>) -> Result<Checked, ConfigError> {
 }
 
 fn checked(file: File) -> Result<Config, Wrong> {
-    if !(1..=60).contains(&file.name.len()) || !file.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    if !(1..=60).contains(&file.name.len())
+        || !file.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     {
         return wrong("name", "must have 1 to 60 letters, digits and - _ .");
     }
@@ -405,11 +400,8 @@ mod tests {
         assert_eq!(example.probe_rules, default.probe_rules);
         assert_eq!(example.key_server, KeyServer::Controller);
         // What is only shown must be right as well.
-        let uncommented: String = text
-            .lines()
-            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
-            .flat_map(|line| [line, "\n"])
-            .collect();
+        let uncommented: String =
+            text.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).flat_map(|line| [line, "\n"]).collect();
         let full = read(&uncommented).unwrap();
         assert!(full.http.tls.is_some() && full.key_url.is_some() && full.lookout.len() == 2);
         assert!(matches!(full.mqtt, Mqtt::At { tls: Some((_, Some(_))), .. }));
@@ -426,7 +418,10 @@ mod tests {
     fn errors_name_the_place_and_the_way_out() {
         check_refused("[htp]", "c.toml:2: unknown key `htp` at the top level; did you mean `http`?");
         check_refused("[http]\nlisten = \"8080\"", "c.toml:3: `listen` in [http]: invalid socket address syntax");
-        check_refused("state_dir = \"var\"", "c.toml:2: `state_dir` must be a path from the root, such as /var/lib/headend");
+        check_refused(
+            "state_dir = \"var\"",
+            "c.toml:2: `state_dir` must be a path from the root, such as /var/lib/headend",
+        );
         check_refused(
             "[http]\npublic_url = \"tv.example.net\"",
             "c.toml:3: `http.public_url` must be an address such as https://tv.example.net, without query or user",
@@ -443,7 +438,10 @@ mod tests {
             "[audiences.miami]\norigins = []",
             "c.toml:3: `audiences.miami.origins` must name a site; leave the audience out for the default order",
         );
-        check_refused("[keys]\nserved_by = \"nod\"", "c.toml:3: unknown value `nod` for `served_by` in [keys]; did you mean `node`?");
+        check_refused(
+            "[keys]\nserved_by = \"nod\"",
+            "c.toml:3: unknown value `nod` for `served_by` in [keys]; did you mean `node`?",
+        );
         check_refused("[policy]\nfailures_to_down = 0", "c.toml:3: `policy.failures_to_down` must be from 1 to 20");
     }
 

@@ -29,8 +29,8 @@ use crate::{
     domain::{Login, Operator, PasswordHash, Refusal, Role, SettingName},
     fleet::authority::{Authority, AuthorityError},
     store::{
-        Draft, Engine, IdempotencyKey, SledEngine, SledOptions, StoreError, Table, audit::AuditEntry, roots::SealedRoot,
-        settings::Setting, sled::OpenError,
+        Draft, Engine, IdempotencyKey, SledEngine, SledOptions, StoreError, Table, audit::AuditEntry,
+        roots::SealedRoot, settings::Setting, sled::OpenError,
     },
 };
 
@@ -104,7 +104,9 @@ pub enum InstallationError {
         configured: SiteName,
     },
     /// It is initialised, and not with this operator.
-    #[error("already initialised, and without operator {login}; nothing was changed. An admin adds operators over the REST API")]
+    #[error(
+        "already initialised, and without operator {login}; nothing was changed. An admin adds operators over the REST API"
+    )]
     OtherOperator {
         /// Who was to be made.
         login: Login,
@@ -188,8 +190,7 @@ pub async fn make(
     Authority::open(state_dir, site, clock.now())?;
     let now_ms = u64::try_from(clock.unix_ms()).unwrap_or(0);
     let root = Root::new(Generation(1), random()?);
-    let operator =
-        Operator { login: login.clone(), name: String::new(), password, role: Role::Admin, enabled: true };
+    let operator = Operator { login: login.clone(), name: String::new(), password, role: Role::Admin, enabled: true };
     let about = Setting { name: name(INSTALLATION), value: json!({ "site": site, "created_at": now_ms / 1_000 }) };
     let request = IdempotencyKey::random("init");
     let line = AuditEntry::new(&request, now_ms, "init", "installation.create", site.as_str());
@@ -209,7 +210,10 @@ pub async fn make(
 ///
 /// # Errors
 /// [`InstallationError::None`] when there is none, and every other way in which it may be damaged.
-pub async fn open(engine: Arc<dyn Engine>, (state_dir, site): (&Path, &SiteName)) -> Result<Secrets, InstallationError> {
+pub async fn open(
+    engine: Arc<dyn Engine>,
+    (state_dir, site): (&Path, &SiteName),
+) -> Result<Secrets, InstallationError> {
     let about = kept(&engine, INSTALLATION).await?;
     let about = about.ok_or_else(|| InstallationError::None { folder: state_dir.to_owned() })?;
     let kept_site = about.get("site").and_then(Value::as_str).unwrap_or_default();

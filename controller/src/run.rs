@@ -55,6 +55,7 @@ use crate::{
     store::{Engine, SledEngine, StoreError, sled::exports_directory},
     tasks::{
         dashboard::{self, Look},
+        origins::Origins,
         plans::Planner,
         upkeep,
     },
@@ -132,6 +133,9 @@ pub struct Ready {
 pub async fn run(config: Config, clock: Arc<dyn Clock>, ready: impl FnOnce(&Ready)) -> Result<u8, RunError> {
     let supervisor = Supervisor::new(Arc::clone(&clock));
     let _reloads = headend_rt::shutdown::listen(&supervisor)?;
+    if !installation::store_folder(&config.state_dir).exists() {
+        return Err(InstallationError::None { folder: config.state_dir }.into());
+    }
     let engine = Arc::new(installation::open_store(&config.state_dir)?);
     let started = start(&config, clock, &supervisor, Arc::clone(&engine)).await?;
     ready(&started);
@@ -175,6 +179,7 @@ async fn start(
     let secrets = installation::open(Arc::clone(&store), (&config.state_dir, &config.site)).await?;
     let authority = Authority::open(&config.state_dir, &config.site, clock.now())?;
     let listeners = Listeners::bind(config, &authority, &*clock)?;
+    listeners.broker_listens().await;
     let catalogue = CatalogueKeeper::open(Arc::clone(&store)).await?;
     let sessions = Sessions::open(Arc::clone(&store)).await?;
     let stages = Stages::of(supervisor);
@@ -189,8 +194,7 @@ async fn start(
     let probes = watch::Sender::<Arc<ProbePlan>>::default();
     let probe_keys = ProbeKeys { signer: secrets.probe_signer, roots: BTreeMap::clone(&roots) };
     let fetcher = Arc::new(Fetcher::new(probe_keys)?);
-    let (round, desk, changes) =
-        Round::new(probes.subscribe(), deaths, fleet.clone(), fetcher, Arc::clone(&clock));
+    let (round, desk, changes) = Round::new(probes.subscribe(), deaths, fleet.clone(), fetcher, Arc::clone(&clock));
     stages.control.essential("probes", |stop| round.run(stop));
 
     let doors = OpenDoors::new(Doors {
@@ -207,6 +211,7 @@ async fn start(
         revoked: sessions.revoked(),
         fleet: fleet.clone(),
         settings,
+        origins: Origins::open(config.state_dir.join("origins.json")),
         lookout: config.lookout.clone(),
         nodes: plan,
         probes,
@@ -292,9 +297,10 @@ fn show(
     let decisions = Arc::new(Mutex::new(Decisions::default()));
     let (onward, to_keep) = mpsc::channel(CHANGES_MAX);
     let (noted, clock) = (Arc::clone(&decisions), Arc::clone(&office.clock));
-    stages.store.essential("changes", |stop| dashboard::note_changes(changes, noted, onward, (clock, stop)));
+    // Once: they end by themselves when the probes have, which are stopped before.
+    stages.store.once("changes", |stop| dashboard::note_changes(changes, noted, onward, (clock, stop)));
     let (engine, clock) = (Arc::clone(&office.engine), Arc::clone(&office.clock));
-    stages.store.essential("redirects", |stop| records::keep_changes(engine, to_keep, clock, stop));
+    stages.store.once("redirects", |stop| records::keep_changes(engine, to_keep, clock, stop));
     let look = Look { office: Arc::clone(office), decisions, plan, began };
     let shown = Arc::clone(&hub);
     // Before the listener: it ends the streams of browsers, which would hold up the listener's drain.

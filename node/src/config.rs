@@ -152,7 +152,8 @@ fn check(file: File) -> Result<Config, (&'static str, String)> {
         return Err(("input.ring_bytes", format!("is {}; at least {RING_MIN}", file.input.ring_bytes)));
     }
     let public_url = file.http.public_url.map(|url| url.trim_end_matches('/').to_owned());
-    if let Some(public) = public_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+    if let Some(public) = public_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+    {
         return Err(("http.public_url", format!("is {public:?}; write http://HOST:PORT or https://HOST:PORT")));
     }
     Ok(Config {
@@ -204,7 +205,7 @@ mod tests {
     fn a_plain_controller_address_is_refused() {
         check_text(
             "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'http://c:8443/'\n",
-            "/node.toml: controller.url is \"http://c:8443\"; the fleet interface is mutual TLS, write https://HOST:8443",
+            "/node.toml:4: `controller.url` is \"http://c:8443\"; the fleet interface is mutual TLS, write https://HOST:8443",
         );
     }
 }

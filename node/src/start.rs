@@ -184,7 +184,12 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let known = Arc::new(ArcSwap::from_pointee(Known::default()));
     let identity = &opened.identity;
     let agent = Agent {
-        desired: DesiredStore::open(&config.state_dir, config.site.clone(), config.name.clone(), identity.controller_key),
+        desired: DesiredStore::open(
+            &config.state_dir,
+            config.site.clone(),
+            config.name.clone(),
+            identity.controller_key,
+        ),
         lineup: Lineup::new(around, streaming),
         uplink: uplink.clone(),
         gate: Arc::clone(&opened.gate),

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Url;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::{transport::Judge, wait::until};
 
@@ -26,7 +26,8 @@ struct Heard {
 /// A reader that runs until it is dropped.
 pub struct Endless {
     heard: Arc<Mutex<Heard>>,
-    task: JoinHandle<()>,
+    /// Its end ends the task.
+    _task: JoinSet<()>,
 }
 
 impl Endless {
@@ -38,8 +39,9 @@ impl Endless {
         let response = http.get(url).timeout(Duration::from_secs(600)).send().await?;
         ensure!(response.status().is_success(), "{}: {}", response.url().path(), response.status());
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let task = tokio::task::spawn(read(response, Arc::clone(&heard), keep));
-        Ok(Self { heard, task })
+        let mut task = JoinSet::new();
+        task.spawn(read(response, Arc::clone(&heard), keep));
+        Ok(Self { heard, _task: task })
     }
 
     /// Waits until `seconds` more have come, by the stream's own clock.
@@ -94,12 +96,6 @@ impl Endless {
 
     fn locked(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Endless {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -50,9 +50,21 @@ pub async fn watch(bytes: &[u8]) -> Result<Watched> {
     Ok(Watched { pictures: frames.trim().parse()?, complaints: talk.lines().map(str::to_owned).collect() })
 }
 
+/// As [`decode`], for recorded television: a short recording played in a loop begins in the middle of things, and a
+/// decoder says so at each pass.
+///
+/// # Errors
+/// When ffmpeg gives up.
+pub async fn decode_recorded(bytes: &[u8]) -> Result<Decoded> {
+    let audio = count(bytes, "a:0", "nb_read_packets", "-count_packets").await?;
+    Ok(Decoded { pictures: watch(bytes).await?.pictures, audio })
+}
+
 async fn count(bytes: &[u8], stream: &str, entry: &str, flag: &str) -> Result<u64> {
     let entries = format!("stream={entry}");
-    let arguments = ["-v", "error", flag, "-select_streams", stream, "-show_entries", &entries, "-of", "csv=p=0", "-"];
+    // Counting packets decodes nothing: what a decoder would say does not belong to it.
+    let level = if flag == "-count_packets" { "fatal" } else { "error" };
+    let arguments = ["-v", level, flag, "-select_streams", stream, "-show_entries", &entries, "-of", "csv=p=0", "-"];
     let output = feed("ffprobe", &arguments, bytes).await?;
     let talk = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success() && talk.trim().is_empty(), "ffprobe: {talk}");

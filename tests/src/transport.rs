@@ -20,8 +20,8 @@ pub struct Judge {
     pub packets: u64,
     /// Places where a counter did not go on, in words.
     pub breaks: Vec<String>,
-    /// First and last PCR of each PID that carries one, 90 kHz.
-    pub clocks: BTreeMap<u16, (u64, u64)>,
+    /// First and last PCR, 90 kHz; a programme has one clock, whichever PID carries it from now on.
+    pub clock: Option<(u64, u64)>,
 }
 
 impl Judge {
@@ -39,9 +39,9 @@ impl Judge {
     /// Seconds by the programme clock; none before two references.
     #[must_use]
     pub fn seconds(&self) -> Option<f64> {
-        let (first, last) = self.clocks.values().next()?;
+        let (first, last) = self.clock?;
         // 33 bits at 90 kHz.
-        let ticks = last.wrapping_sub(*first) & 0x1_FFFF_FFFF;
+        let ticks = last.wrapping_sub(first) & 0x1_FFFF_FFFF;
         Some(f64::from(u32::try_from(ticks).ok()?) / 90_000.0)
     }
 
@@ -52,7 +52,7 @@ impl Judge {
         let (adaptation, payload, counter) = (packet[3] & 0x20 != 0, packet[3] & 0x10 != 0, packet[3] & 0x0F);
         let flags = if adaptation && packet[4] > 0 { packet[5] } else { 0 };
         if flags & 0x10 != 0 {
-            self.clock(pid, packet);
+            self.reference(packet);
         }
         if pid == NULL_PID || !payload {
             return Ok(());
@@ -67,10 +67,10 @@ impl Judge {
         Ok(())
     }
 
-    fn clock(&mut self, pid: u16, packet: &[u8]) {
+    fn reference(&mut self, packet: &[u8]) {
         let base =
             packet[6..10].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) << 1 | u64::from(packet[10] >> 7);
-        self.clocks.entry(pid).or_insert((base, base)).1 = base;
+        self.clock.get_or_insert((base, base)).1 = base;
     }
 }
 

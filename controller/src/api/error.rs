@@ -36,7 +36,10 @@ pub struct Problem {
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     status: StatusCode,
     slug: &'static str,
     title: &'static str,
@@ -49,11 +52,22 @@ pub struct ApiError {
 impl ApiError {
     fn new(status: StatusCode, (slug, title): (&'static str, &'static str)) -> Self {
         let (detail, fix) = (title.to_owned(), String::new());
-        Self { status, slug, title, detail, fix, private: None, retry_after_secs: None }
+        Self(Box::new(Inner { status, slug, title, detail, fix, private: None, retry_after_secs: None }))
     }
 
     fn says(mut self, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        (self.detail, self.fix) = (detail.into(), fix.into());
+        (self.0.detail, self.0.fix) = (detail.into(), fix.into());
+        self
+    }
+
+    /// With what is for the log alone.
+    fn privately(mut self, private: String) -> Self {
+        self.0.private = Some(private);
+        self
+    }
+
+    fn later(mut self, secs: u64) -> Self {
+        self.0.retry_after_secs = Some(secs);
         self
     }
 
@@ -83,14 +97,16 @@ impl ApiError {
     /// 429: too many tries.
     pub fn too_many_tries(retry_after_secs: u64) -> Self {
         let fix = format!("try again in {retry_after_secs} s");
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, ("too-many-tries", "too many tries"));
-        Self { retry_after_secs: Some(retry_after_secs), ..error.says("too many passwords were tried", fix) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ("too-many-tries", "too many tries"))
+            .says("too many passwords were tried", fix)
+            .later(retry_after_secs)
     }
 
     /// 503: too much at once.
     pub fn busy() -> Self {
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ("busy", "too many requests at once"));
-        Self { retry_after_secs: Some(2), ..error.says("too many sign-ins at once", "try again in 2 s") }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ("busy", "too many requests at once"))
+            .says("too many sign-ins at once", "try again in 2 s")
+            .later(2)
     }
 
     /// 403: signed in, but not allowed.
@@ -135,20 +151,20 @@ impl ApiError {
 
     /// 500: our fault; `private` goes to the log.
     pub fn internal(private: impl Into<String>) -> Self {
-        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, ("internal", "internal error"));
-        let error = error.says("the controller failed at this", "look at its log; repeat with the same Idempotency-Key");
-        Self { private: Some(private.into()), ..error }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ("internal", "internal error"))
+            .says("the controller failed at this", "look at its log; repeat with the same Idempotency-Key")
+            .privately(private.into())
     }
 
     /// What the caller is shown.
     #[must_use]
     pub fn problem(&self) -> Problem {
         Problem {
-            kind: format!("urn:headend:problem:{}", self.slug),
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: self.detail.clone(),
-            fix: self.fix.clone(),
+            kind: format!("urn:headend:problem:{}", self.0.slug),
+            title: self.0.title,
+            status: self.0.status.as_u16(),
+            detail: self.0.detail.clone(),
+            fix: self.0.fix.clone(),
         }
     }
 }
@@ -172,13 +188,13 @@ impl From<StoreError> for ApiError {
                 Self::refused(format!("{have} {what}"), format!("stay within {max}"))
             }
             StoreError::Commit(CommitError::NoSpace { .. }) => {
-                let error = Self::new(StatusCode::INSUFFICIENT_STORAGE, ("disk-full", "no room on the disk"));
-                let error = error.says("the store takes no writes: its disk is nearly full", "make room and repeat");
-                Self { private: Some(private), ..error }
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, ("disk-full", "no room on the disk"))
+                    .says("the store takes no writes: its disk is nearly full", "make room and repeat")
+                    .privately(private)
             }
             StoreError::Commit(CommitError::Failed { .. } | CommitError::Stopped) => {
-                let error = Self::unavailable("the store takes no writes", "repeat with the same Idempotency-Key later");
-                Self { private: Some(private), ..error }
+                Self::unavailable("the store takes no writes", "repeat with the same Idempotency-Key later")
+                    .privately(private)
             }
             _ => Self::internal(private),
         }
@@ -187,17 +203,17 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Some(private) = &self.private {
-            tracing::error!(error = private, status = self.status.as_u16(), "request failed");
+        if let Some(private) = &self.0.private {
+            tracing::error!(error = private, status = self.0.status.as_u16(), "request failed");
         }
-        let mut response = (self.status, Json(self.problem())).into_response();
+        let mut response = (self.0.status, Json(self.problem())).into_response();
         let fields = response.headers_mut();
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(secs) = self.retry_after_secs {
+        if let Some(secs) = self.0.retry_after_secs {
             fields.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         response

@@ -117,7 +117,8 @@ fn report(office: &Office) -> FleetReport {
     let mut keys: Vec<&NodeKey> = registered.iter().chain(heard.keys().copied()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let nodes = keys.into_iter().map(|key| node(office, key, heard.get(key).copied(), registered.contains(key))).collect();
+    let nodes =
+        keys.into_iter().map(|key| node(office, key, heard.get(key).copied(), registered.contains(key))).collect();
     let sendings = fleet.desk.look(|redirects, now| {
         let choices = redirects.choices(now).map(|(channel, audience, origin, seen)| Sending {
             channel: channel.to_string(),

@@ -8,13 +8,7 @@ use std::{
     },
 };
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    response::Response,
-    routing::get,
-};
+use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 
 use super::{Office, viewer_answer::open};
 use crate::fleet::state::Presence;
@@ -83,7 +77,12 @@ fn page(office: &Office) -> String {
     let totals = office.supervisor.totals();
     let tasks = [("restarted", totals.restarted), ("failed", totals.failed), ("panicked", totals.panicked)];
     page.family("headend_tasks_total", "counter", "Ends of tasks that were not orderly.", &by("what", &tasks));
-    page.one("headend_store_failed", "gauge", "1 while the store takes no writes.", u64::from((office.store_failure)().is_some()));
+    page.one(
+        "headend_store_failed",
+        "gauge",
+        "1 while the store takes no writes.",
+        u64::from((office.store_failure)().is_some()),
+    );
     page.0
 }
 
@@ -110,7 +109,12 @@ fn fleet(office: &Office, page: &mut Page) {
     let causes: Vec<(String, u64)> =
         causes.iter().map(|(cause, count)| (format!("{{cause=\"{cause}\"}}"), *count)).collect();
     page.family("headend_fleet_refused_total", "counter", "Messages of nodes that were refused.", &causes);
-    page.one("headend_fleet_blind", "gauge", "1 while this controller sees nothing.", u64::from(office.fleet.desk.look(|r, _| r.blind())));
+    page.one(
+        "headend_fleet_blind",
+        "gauge",
+        "1 while this controller sees nothing.",
+        u64::from(office.fleet.desk.look(|r, _| r.blind())),
+    );
 }
 
 fn servers(office: &Office, page: &mut Page) {

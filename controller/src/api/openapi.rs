@@ -9,7 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    Office, channels, error, fleet, health, keys, my, nodes, operators, play, playlist, session, slate, subscribers, tariffs,
+    Office, channels, error, fleet, health, keys, my, nodes, operators, play, playlist, session, slate, subscribers,
+    tariffs,
 };
 
 #[derive(OpenApi)]
@@ -35,7 +36,10 @@ impl Modify for Schemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
         for (name, words) in [
-            ("operator", "The token of POST /api/v1/operator/session; or the cookie of the form page, with Origin on writes"),
+            (
+                "operator",
+                "The token of POST /api/v1/operator/session; or the cookie of the form page, with Origin on writes",
+            ),
             ("viewer", "The token of POST /api/v1/session; or ?token="),
         ] {
             let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(words)).build();
@@ -91,7 +95,9 @@ mod tests {
             for part in own.split(".route(\"").skip(1) {
                 let path = part.split('"').next().unwrap_or_default();
                 let start = path.replace("{*path}", "").replace("{*name}", "{name}");
-                let known = documented.iter().any(|known| *known == start || (start.ends_with('/') && known.starts_with(&start)));
+                let known = documented
+                    .iter()
+                    .any(|known| *known == start || (start.ends_with('/') && known.starts_with(&start)));
                 assert!(known, "{path} is not in the document");
                 routes += 1;
             }

@@ -305,7 +305,8 @@ pub(super) async fn put(
         (None, Some(before)) => before.password.clone(),
         (None, None) => return Err(ApiError::refused("a new operator has no password", "add `password`")),
     };
-    let operator = Operator { login: login.clone(), name: value.name, password, role: value.role, enabled: value.enabled };
+    let operator =
+        Operator { login: login.clone(), name: value.name, password, role: value.role, enabled: value.enabled };
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let deed = Deed { action: "operator.put", subject: login.as_str(), status, hash };
     let status = once(&office, &who, deed, |draft| draft.put(&operator)).await?;

@@ -51,7 +51,9 @@ impl NotSent {
     pub(super) fn answer(self) -> Response {
         match self {
             Self::NoChannel => plain(StatusCode::NOT_FOUND, "no such channel\n"),
-            Self::NotEntitled => plain(StatusCode::FORBIDDEN, "this session may not watch this channel; sign in again\n"),
+            Self::NotEntitled => {
+                plain(StatusCode::FORBIDDEN, "this session may not watch this channel; sign in again\n")
+            }
             Self::NotNow => plain(StatusCode::SERVICE_UNAVAILABLE, "try again in a moment\n"),
         }
     }
@@ -172,7 +174,10 @@ fn slate(live: &LivePath, token: Option<&str>) -> Response {
         LiveKind::Media(_) => "video.m3u8",
         LiveKind::Segment { .. } => return plain(StatusCode::NOT_FOUND, "no origin has this segment now\n"),
         LiveKind::MpegTs | LiveKind::Key(_) => {
-            return plain(StatusCode::SERVICE_UNAVAILABLE, "no origin is left for this channel; try again in a moment\n");
+            return plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no origin is left for this channel; try again in a moment\n",
+            );
         }
     };
     let name = live.channel.replace('+', "%2B");
@@ -187,7 +192,10 @@ mod tests {
     #[test]
     fn queries_keep_what_is_not_ours() {
         let check = |query: &str, playback: Option<&str>, expected: &str| {
-            assert_eq!(with_query("http://o/n/index.m3u8", query, playback), format!("http://o/n/index.m3u8{expected}"));
+            assert_eq!(
+                with_query("http://o/n/index.m3u8", query, playback),
+                format!("http://o/n/index.m3u8{expected}")
+            );
         };
         check("token=S", Some("P"), "?token=P");
         check("a=1&token=S&b=2", Some("P"), "?token=P&a=1&b=2");

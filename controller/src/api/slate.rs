@@ -20,7 +20,9 @@ use axum::{
 use bytes::Bytes;
 use headend_media::{
     package::{Event, Packager, Profile, Slate, SlateError},
-    playlist::{Bandwidth, Entry, KeyBase, LiveKind, LivePath, Master, MediaPlaylist, Query, SegmentGrid, Variant, Window},
+    playlist::{
+        Bandwidth, Entry, KeyBase, LiveKind, LivePath, Master, MediaPlaylist, Query, SegmentGrid, Variant, Window,
+    },
     timeline::start_of,
 };
 

@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
@@ -94,7 +94,7 @@ pub struct SubscriberList {
 }
 
 /// Which page.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// The last login of the page before.
@@ -207,7 +207,8 @@ fn known_tariffs(office: &Office, tariffs: &BTreeSet<TariffId>) -> Result<(), Ap
     let unknown = tariffs.iter().find(|id| catalogue.tariffs.iter().all(|tariff| tariff.id != **id));
     let Some(unknown) = unknown else { return Ok(()) };
     let known: Vec<&str> = catalogue.tariffs.iter().take(20).map(|tariff| tariff.id.as_str()).collect();
-    let fix = if known.is_empty() { "make a tariff first".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let fix =
+        if known.is_empty() { "make a tariff first".to_owned() } else { format!("there are {}", known.join(", ")) };
     Err(ApiError::refused(format!("there is no tariff {unknown}"), fix))
 }
 

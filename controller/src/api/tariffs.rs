@@ -54,9 +54,7 @@ pub struct TariffList {
 }
 
 pub(super) fn routes() -> Router<Arc<Office>> {
-    Router::new()
-        .route("/api/v1/tariffs", get(list))
-        .route("/api/v1/tariffs/{id}", get(read).put(put).delete(remove))
+    Router::new().route("/api/v1/tariffs", get(list)).route("/api/v1/tariffs/{id}", get(read).put(put).delete(remove))
 }
 
 fn view(office: &Office, tariff: &Tariff) -> TariffView {

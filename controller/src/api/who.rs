@@ -115,7 +115,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Peer(address) = parts.extensions.get::<Peer>().ok_or_else(|| ApiError::internal("request without a peer"))?;
+        let Peer(address) =
+            parts.extensions.get::<Peer>().ok_or_else(|| ApiError::internal("request without a peer"))?;
         Ok(Self(address.ip()))
     }
 }

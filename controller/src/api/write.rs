@@ -45,7 +45,10 @@ pub async fn once(
     let key = match &who.idempotency {
         Some(text) => IdempotencyKey::new(format!("operator:{login}:{text}")).map_err(|_| {
             let room = IDEMPOTENCY_BYTES_MAX - 10 - login.as_str().len();
-            ApiError::unreadable("the Idempotency-Key cannot be used", format!("use 1 to {room} visible ASCII characters"))
+            ApiError::unreadable(
+                "the Idempotency-Key cannot be used",
+                format!("use 1 to {room} visible ASCII characters"),
+            )
         })?,
         None => IdempotencyKey::random("operator"),
     };

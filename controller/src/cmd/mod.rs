@@ -26,7 +26,7 @@ use crate::{
 #[command(version, about, max_term_width = 100)]
 pub struct Arguments {
     /// What is logged to stderr, from `error` to `trace`, or a filter such as `info,headend_controller=debug`.
-    #[arg(long, global = true, default_value = "info")]
+    #[arg(long, global = true, default_value = "info,rumqttd=warn")]
     pub log: String,
     /// Log as JSON lines.
     #[arg(long, global = true)]

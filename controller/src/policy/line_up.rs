@@ -10,10 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use headend_access::{Generation, SessionId};
 use headend_failover::ProbeRules;
-use headend_wire::{
-    DesiredChannel, DesiredSource, SiteName, SourcePolicy,
-    desired::TokenKey,
-};
+use headend_wire::{DesiredChannel, DesiredSource, SiteName, SourcePolicy, desired::TokenKey};
 
 use crate::{
     domain::{AudienceName, Channel, Source},
@@ -76,7 +73,12 @@ pub fn origins(catalogue: &Catalogue) -> BTreeSet<NodeKey> {
 
 /// What we want of every node. A node that is switched off stays known and packages nothing.
 #[must_use]
-pub fn fleet_plan(catalogue: &Catalogue, addresses: &Addresses, settings: &Settings, revoked: &[SessionId]) -> FleetPlan {
+pub fn fleet_plan(
+    catalogue: &Catalogue,
+    addresses: &Addresses,
+    settings: &Settings,
+    revoked: &[SessionId],
+) -> FleetPlan {
     let origins = origins(catalogue);
     let plan = |key: &NodeKey| NodePlan {
         channels: if origins.contains(key) { channels_of(key, catalogue, addresses, settings) } else { vec![] },
@@ -111,7 +113,12 @@ pub fn redirect_plan(catalogue: &Catalogue, addresses: &Addresses, settings: &Se
     }
 }
 
-fn channels_of(key: &NodeKey, catalogue: &Catalogue, addresses: &Addresses, settings: &Settings) -> Vec<DesiredChannel> {
+fn channels_of(
+    key: &NodeKey,
+    catalogue: &Catalogue,
+    addresses: &Addresses,
+    settings: &Settings,
+) -> Vec<DesiredChannel> {
     let origins = origins(catalogue);
     let enabled = catalogue.channels.values().filter(|channel| channel.enabled);
     let wanted = enabled.filter_map(|channel| {
@@ -137,7 +144,12 @@ fn channels_of(key: &NodeKey, catalogue: &Catalogue, addresses: &Addresses, sett
 }
 
 /// The sources of a channel for one node: local captures, then those of other sites that can be pulled.
-fn sources_of(key: &NodeKey, channel: &Channel, origins: &BTreeSet<NodeKey>, addresses: &Addresses) -> Vec<DesiredSource> {
+fn sources_of(
+    key: &NodeKey,
+    channel: &Channel,
+    origins: &BTreeSet<NodeKey>,
+    addresses: &Addresses,
+) -> Vec<DesiredSource> {
     let reaches = |source: &Source, node: &NodeKey| source.node.as_ref().is_none_or(|name| *name == node.node);
     let local = channel.sources_at(key.site.as_str()).iter().filter(|source| reaches(source, key));
     let local = local.map(|source| DesiredSource {
@@ -281,7 +293,12 @@ mod tests {
 
     #[test]
     fn a_node_that_is_switched_off_is_known_and_carries_nothing() {
-        check("!caribbean/car france/fra", "caribbean/sat", "caribbean/car", &[("caribbean/car", ""), ("france/fra", "")]);
+        check(
+            "!caribbean/car france/fra",
+            "caribbean/sat",
+            "caribbean/car",
+            &[("caribbean/car", ""), ("france/fra", "")],
+        );
     }
 
     #[test]

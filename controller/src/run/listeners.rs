@@ -1,6 +1,9 @@
 //! The addresses of a running controller: bound first, so that nothing starts where something else already listens.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use headend_rt::{
     Clock,
@@ -20,6 +23,9 @@ use crate::{
 
 /// A port that was free a moment ago may be taken by another program; then another is tried.
 const BROKER_TRIES: usize = 5;
+/// How long the embedded broker may take to listen, and how often it is tried meanwhile.
+const BROKER_STARTS: Duration = Duration::from_secs(5);
+const BROKER_KNOCK: Duration = Duration::from_millis(20);
 
 /// The two listeners, the broker, and the addresses they are known by.
 pub(super) struct Listeners {
@@ -56,6 +62,20 @@ impl Listeners {
             }
         };
         Ok(Self { http, fleet, public_url, mqtt_url, broker })
+    }
+
+    /// Waits until the embedded broker takes connections: it binds on a thread of its own. Gives up after
+    /// [`BROKER_STARTS`], because nothing here needs a broker to go on.
+    pub(super) async fn broker_listens(&self) {
+        let Some(broker) = &self.broker else { return };
+        let knocking = async {
+            while tokio::net::TcpStream::connect(broker.address()).await.is_err() {
+                tokio::time::sleep(BROKER_KNOCK).await;
+            }
+        };
+        if tokio::time::timeout(BROKER_STARTS, knocking).await.is_err() {
+            tracing::error!(address = %broker.address(), "the embedded broker takes no connections yet");
+        }
     }
 
     pub(super) fn ready(&self) -> Ready {
@@ -100,4 +120,3 @@ fn broker(listen: SocketAddr) -> Result<Broker, RunError> {
         }
     }
 }
-

@@ -64,7 +64,15 @@ impl Look {
         let fleet = fleet.borrow();
         let elapsed = jiff::SignedDuration::try_from(now).unwrap_or(jiff::SignedDuration::ZERO);
         let started = wall.saturating_sub(elapsed).unwrap_or(self.began);
-        matrix::build(&Picture { channels: &channels, nodes: &nodes, fleet: &fleet, probes: &probes, sent: &sent, started, now })
+        matrix::build(&Picture {
+            channels: &channels,
+            nodes: &nodes,
+            fleet: &fleet,
+            probes: &probes,
+            sent: &sent,
+            started,
+            now,
+        })
     }
 }
 

@@ -13,5 +13,6 @@
 //! None retries inside: what fails is said and comes again with the next period.
 
 pub mod dashboard;
+pub mod origins;
 pub mod plans;
 pub mod upkeep;

@@ -7,6 +7,7 @@ use headend_rt::CancellationToken;
 use headend_wire::ChannelName;
 use tokio::sync::watch;
 
+use super::origins::Origins;
 use crate::{
     fleet::{desired::FleetPlan, inbox::FleetWatch, probe::round::ProbePlan, state::FleetState},
     policy::line_up::{Addresses, Settings, addresses, fleet_plan, redirect_plan, registered},
@@ -23,6 +24,8 @@ pub struct Planner {
     pub fleet: FleetWatch,
     /// What comes from the configuration.
     pub settings: Settings,
+    /// Where nodes said they are, also in an earlier life.
+    pub origins: Origins,
     /// The controller's own lookout.
     pub lookout: Vec<SocketAddr>,
     /// What nodes are to do.
@@ -54,7 +57,7 @@ impl Planner {
     pub fn plan(&mut self, said: &Addresses) {
         let catalogue = Arc::clone(&self.catalogue.borrow_and_update());
         let revoked = Arc::clone(&self.revoked.borrow_and_update());
-        let known = addresses(&catalogue, said.clone());
+        let known = addresses(&catalogue, self.origins.hear(said));
         let nodes = fleet_plan(&catalogue, &known, &self.settings, &revoked);
         replace(&self.nodes, nodes);
         let period = |(name, channel): (&ChannelName, &crate::domain::Channel)| (name.clone(), channel.period_ms);

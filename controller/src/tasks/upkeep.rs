@@ -44,7 +44,9 @@ pub async fn copies(engine: Arc<dyn Engine>, folder: PathBuf, clock: Arc<dyn Clo
         match shelf::is_due(&folder, now_ms) {
             Ok(false) => {}
             Ok(true) => match shelf::put(&*engine, &folder, now_ms).await {
-                Ok((path, summary)) => tracing::info!(path = %path.display(), records = summary.records, "store copied"),
+                Ok((path, summary)) => {
+                    tracing::info!(path = %path.display(), records = summary.records, "store copied")
+                }
                 Err(error) => tracing::error!(error = headend_rt::chain(&error), "store could not be copied"),
             },
             Err(error) => tracing::error!(%error, folder = %folder.display(), "copies of the store cannot be listed"),

@@ -88,7 +88,8 @@ pub async fn keep_keys(
     loop {
         let scopes = wanted.borrow_and_update().clone();
         let today = Day::of_unix_ms(u64::try_from(clock.unix_ms()).unwrap_or(0));
-        let complete = scopes.is_empty() || keys.complete_until(&scopes, today).is_some_and(|d| d.0 >= today.0 + DAYS_AHEAD);
+        let complete =
+            scopes.is_empty() || keys.complete_until(&scopes, today).is_some_and(|d| d.0 >= today.0 + DAYS_AHEAD);
         if !complete {
             match fetch(&client, &url, &scopes).await {
                 Ok(answer) => {
@@ -116,7 +117,11 @@ pub async fn keep_keys(
     }
 }
 
-async fn fetch(client: &reqwest::Client, url: &str, scopes: &[(ChannelName, Generation)]) -> Result<DayKeysAnswer, ControllerError> {
+async fn fetch(
+    client: &reqwest::Client,
+    url: &str,
+    scopes: &[(ChannelName, Generation)],
+) -> Result<DayKeysAnswer, ControllerError> {
     let scope = |(channel, generation): &(ChannelName, Generation)| KeyScope {
         channel: channel.clone(),
         generation: generation.0,

@@ -216,6 +216,9 @@ mod tests {
         fs::write(folder.join("card.json"), card).expect("written");
         let (site, name) = ("france".parse().expect("site"), "fr-1".parse().expect("name"));
         let text = load(state.path(), &site, &name).expect_err("other box").to_string();
-        assert_eq!(text, "this box was enrolled as france/fr-2, the configuration says france/fr-1; correct one of them");
+        assert_eq!(
+            text,
+            "this box was enrolled as france/fr-2, the configuration says france/fr-1; correct one of them"
+        );
     }
 }

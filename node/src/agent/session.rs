@@ -132,7 +132,8 @@ impl Agent {
                 None => differences.push(format!("token key {} is no Ed25519 public key", key.id)),
             }
         }
-        let revoked: HashSet<SessionId> = desired.revoked_sessions.iter().filter_map(|text| text.parse().ok()).collect();
+        let revoked: HashSet<SessionId> =
+            desired.revoked_sessions.iter().filter_map(|text| text.parse().ok()).collect();
         match TokenVerifier::new(keys) {
             Ok(verifier) => self.gate.trust(verifier, revoked),
             Err(error) => differences.push(headend_rt::chain(&error)),

@@ -16,7 +16,8 @@ use bytes::Bytes;
 use headend_rt::{
     Clock,
     link::{
-        Announcement, BrokerUrl, Courier, CourierError, CourierTask, Incoming, Link, LinkError, LinkOptions, MqttTask, OutboxLimits, Publish, Recovery, Subscription, mqtt,
+        Announcement, BrokerUrl, Courier, CourierError, CourierTask, Incoming, Link, LinkError, LinkOptions, MqttTask,
+        OutboxLimits, Publish, Recovery, Subscription, mqtt,
     },
 };
 use headend_wire::{
@@ -138,7 +139,8 @@ impl Uplink {
         let topic = envelope.topic(Branch::Event);
         let folder = state_dir.join("outbox");
         let (courier, resender, recovery) =
-            Courier::open(&folder, OutboxLimits::default(), link.clone(), topic, overflow).map_err(UplinkError::Outbox)?;
+            Courier::open(&folder, OutboxLimits::default(), link.clone(), topic, overflow)
+                .map_err(UplinkError::Outbox)?;
         Ok((Self { envelope, link, courier }, Halves { incoming, connection, resender, recovery }))
     }
 
@@ -275,9 +277,13 @@ mod tests {
     fn a_birth_is_numbered_before_its_will() {
         let state = tempfile::tempdir().expect("folder");
         let (uplink, _halves) = uplink(state.path());
-        let birth = serde_json::from_slice::<Birth>(&serde_json::to_vec(&serde_json::json!({
-            "version": "1", "origin_url": "", "host": ""
-        })).expect("JSON")).expect("a birth needs no more");
+        let birth = serde_json::from_slice::<Birth>(
+            &serde_json::to_vec(&serde_json::json!({
+                "version": "1", "origin_url": "", "host": ""
+            }))
+            .expect("JSON"),
+        )
+        .expect("a birth needs no more");
         let said = announcement(&uplink.envelope, birth)();
         let greeting = Message::<Birth>::from_bytes(&said.greeting.expect("greets").payload).expect("birth");
         let will = Message::<Will>::from_bytes(&said.will.payload).expect("will");

@@ -74,8 +74,7 @@ async fn look(arguments: &Arguments) -> Result<Report, InspectError> {
     if !text.contains("://") && !text.starts_with("file:") {
         return look_at_file(text.into());
     }
-    let address: SourceAddress =
-        text.parse().map_err(|source| InspectError::Address { text: text.clone(), source })?;
+    let address: SourceAddress = text.parse().map_err(|source| InspectError::Address { text: text.clone(), source })?;
     match &address.feed {
         Feed::File(path) => look_at_file(PathBuf::from(path.clone())),
         _ => look_at_live(&address, arguments.seconds).await,

@@ -153,9 +153,8 @@ impl KeyStore {
     /// The last day for which every one of `wanted` has a key without a hole from `today` on.
     pub fn complete_until(&self, wanted: &[(ChannelName, Generation)], today: Day) -> Option<Day> {
         let keys = self.keys.read().expect("no holder of this lock panics");
-        let complete = |day: Day| {
-            !wanted.is_empty() && wanted.iter().all(|(name, g)| keys.contains_key(&(name.clone(), *g, day)))
-        };
+        let complete =
+            |day: Day| !wanted.is_empty() && wanted.iter().all(|(name, g)| keys.contains_key(&(name.clone(), *g, day)));
         (today.0..).map(Day).take_while(|day| complete(*day)).last()
     }
 

@@ -22,7 +22,9 @@ use headend_access::{Generation, Period, PeriodKey, PeriodKeyId, Schedule, Sessi
 use headend_media::{
     crypt::{self, Key128},
     package::{Resume, Segment, Track},
-    playlist::{Bandwidth, Entry, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Variant, Window},
+    playlist::{
+        Bandwidth, Entry, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Variant, Window,
+    },
 };
 use headend_wire::{ChannelName, DesiredChannel, SourceName};
 
@@ -239,7 +241,12 @@ impl Live {
     ///
     /// # Errors
     /// [`CommitError`]; nothing was listed then.
-    pub fn commit(&self, segment: Segment, key: (PeriodKeyId, &PeriodKey), key_base: &KeyBase) -> Result<(), CommitError> {
+    pub fn commit(
+        &self,
+        segment: Segment,
+        key: (PeriodKeyId, &PeriodKey),
+        key_base: &KeyBase,
+    ) -> Result<(), CommitError> {
         let number = segment.number;
         let key_ref = KeyRef { generation: key.0.generation.0, period: key.0.period.0 };
         let key128 = Key128::new(*key.1.bytes());

@@ -205,8 +205,7 @@ mod tests {
         for number in numbers {
             let start = grid.start(number).expect("in the calendar");
             let duration = Ticks90k::from_secs(2);
-            let entry =
-                Entry { number, start, duration, independent: true, discontinuity: false, key: None, bytes: 3 };
+            let entry = Entry { number, start, duration, independent: true, discontinuity: false, key: None, bytes: 3 };
             window.push(entry).expect("fits");
         }
         let window = window.record().clone();

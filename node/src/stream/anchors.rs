@@ -68,7 +68,11 @@ impl Anchors {
         known.insert(name, anchor);
         let lines: Vec<Line> = known
             .iter()
-            .map(|((channel, source), anchor)| Line { channel: channel.clone(), source: source.clone(), anchor: *anchor })
+            .map(|((channel, source), anchor)| Line {
+                channel: channel.clone(),
+                source: source.clone(),
+                anchor: *anchor,
+            })
             .collect();
         let text = serde_json::to_vec(&lines).expect("names and numbers have a JSON form");
         atomic_file::write(&self.path, &text, 0o600).map(|()| true)

@@ -55,32 +55,21 @@ impl Counter {
         if packet.tei() || packet.pid() == Pid::NULL {
             return Verdict::Ok;
         }
-        if packet
-            .adaptation()
-            .is_some_and(|adaptation| adaptation.discontinuity)
-        {
+        if packet.adaptation().is_some_and(|adaptation| adaptation.discontinuity) {
             // Also without a payload: the next packet's counter is then free.
             self.last = None;
         }
         if !packet.has_payload() {
             return Verdict::Ok;
         }
-        let next = Last {
-            counter: packet.continuity(),
-            repeats: 0,
-            digest: digest(packet.payload()),
-        };
+        let next = Last { counter: packet.continuity(), repeats: 0, digest: digest(packet.payload()) };
         let Some(last) = self.last.replace(next) else {
             return Verdict::Ok;
         };
         if next.counter == last.counter && next.digest == last.digest {
             let repeats = last.repeats.saturating_add(1);
             self.last = Some(Last { repeats, ..next });
-            return if repeats == 1 {
-                Verdict::Duplicate
-            } else {
-                Verdict::Repeated
-            };
+            return if repeats == 1 { Verdict::Duplicate } else { Verdict::Repeated };
         }
         match next.counter.wrapping_sub(last.counter).wrapping_sub(1) & 0x0F {
             0 => Verdict::Ok,
@@ -97,9 +86,7 @@ pub struct Continuity {
 
 impl Default for Continuity {
     fn default() -> Self {
-        Self {
-            counters: vec![Counter::default(); Pid::COUNT].into_boxed_slice(),
-        }
+        Self { counters: vec![Counter::default(); Pid::COUNT].into_boxed_slice() }
     }
 }
 
@@ -113,16 +100,9 @@ impl Continuity {
 /// Sixty-four bits that tell payloads apart; chance only has to beat sixteen packets lost in a row.
 fn digest(payload: &[u8]) -> u64 {
     let (words, rest) = payload.as_chunks::<8>();
-    let mix = |sum: u64, word: u64| {
-        (sum ^ word)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(29)
-    };
-    let sum = words.iter().fold(payload.len() as u64, |sum, word| {
-        mix(sum, u64::from_le_bytes(*word))
-    });
-    rest.iter()
-        .fold(sum, |sum, &byte| mix(sum, u64::from(byte)))
+    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let sum = words.iter().fold(payload.len() as u64, |sum, word| mix(sum, u64::from_le_bytes(*word)));
+    rest.iter().fold(sum, |sum, &byte| mix(sum, u64::from(byte)))
 }
 
 #[cfg(test)]
@@ -140,43 +120,28 @@ mod tests {
 
     fn check(packets: &[[u8; PACKET_BYTES]], want: &[Verdict]) {
         let mut continuity = Continuity::default();
-        let got: Vec<_> = packets
-            .iter()
-            .map(|bytes| continuity.judge(&Packet::new(bytes).unwrap()))
-            .collect();
+        let got: Vec<_> = packets.iter().map(|bytes| continuity.judge(&Packet::new(bytes).unwrap())).collect();
         assert_eq!(got, want);
     }
 
     /// Payload-only packets of PID 0x100: counter and fill byte.
     fn check_counters(counters: &[(u8, u8)], want: &[Verdict]) {
-        let packets: Vec<_> = counters
-            .iter()
-            .map(|&(cc, fill)| packet(&[0x47, 1, 0, 0x10 | cc], fill))
-            .collect();
+        let packets: Vec<_> = counters.iter().map(|&(cc, fill)| packet(&[0x47, 1, 0, 0x10 | cc], fill)).collect();
         check(&packets, want);
     }
 
     #[test]
     fn counters_go_round() {
         check_counters(&[(14, 0), (15, 0), (0, 0), (1, 0)], &[Verdict::Ok; 4]);
-        check_counters(
-            &[(3, 0), (6, 0)],
-            &[Verdict::Ok, Verdict::Gap { missing: 2 }],
-        );
-        check_counters(
-            &[(15, 0), (1, 0)],
-            &[Verdict::Ok, Verdict::Gap { missing: 1 }],
-        );
+        check_counters(&[(3, 0), (6, 0)], &[Verdict::Ok, Verdict::Gap { missing: 2 }]);
+        check_counters(&[(15, 0), (1, 0)], &[Verdict::Ok, Verdict::Gap { missing: 1 }]);
     }
 
     #[test]
     fn repeats() {
         use Verdict::{Duplicate, Gap, Ok, Repeated};
         check_counters(&[(1, 0), (1, 0), (2, 0)], &[Ok, Duplicate, Ok]);
-        check_counters(
-            &[(1, 0), (1, 0), (1, 0), (1, 0), (2, 0)],
-            &[Ok, Duplicate, Repeated, Repeated, Ok],
-        );
+        check_counters(&[(1, 0), (1, 0), (1, 0), (1, 0), (2, 0)], &[Ok, Duplicate, Repeated, Repeated, Ok]);
         check_counters(&[(1, 0), (1, 9), (2, 0)], &[Ok, Gap { missing: 15 }, Ok]);
         // The copy's PCR may differ.
         let copy = |pcr| packet(&[0x47, 1, 0, 0x31, 7, 0x10, pcr, 0, 0, 0, 0, 0], 5);
@@ -187,10 +152,7 @@ mod tests {
     fn announced_discontinuity() {
         let with_payload = packet(&[0x47, 1, 0, 0x39, 1, 0x80], 0);
         let without = packet(&[0x47, 1, 0, 0x21, 183, 0x80], 0);
-        let (one, nine) = (
-            packet(&[0x47, 1, 0, 0x11], 0),
-            packet(&[0x47, 1, 0, 0x19], 0),
-        );
+        let (one, nine) = (packet(&[0x47, 1, 0, 0x11], 0), packet(&[0x47, 1, 0, 0x19], 0));
         check(&[one, with_payload], &[Verdict::Ok; 2]);
         check(&[one, without, nine], &[Verdict::Ok; 3]);
     }
@@ -199,22 +161,13 @@ mod tests {
     fn what_is_not_judged() {
         let null = |cc: u8| packet(&[0x47, 0x1F, 0xFF, 0x10 | cc], 0);
         check(&[null(1), null(1), null(1), null(7)], &[Verdict::Ok; 4]);
-        let (one, two) = (
-            packet(&[0x47, 1, 0, 0x11], 0),
-            packet(&[0x47, 1, 0, 0x12], 0),
-        );
+        let (one, two) = (packet(&[0x47, 1, 0, 0x11], 0), packet(&[0x47, 1, 0, 0x12], 0));
         let damaged = packet(&[0x47, 0x81, 0, 0x17], 0);
         check(&[one, damaged, two], &[Verdict::Ok; 3]);
         // PIDs do not meet.
-        check(
-            &[one, packet(&[0x47, 2, 0, 0x17], 0), two],
-            &[Verdict::Ok; 3],
-        );
+        check(&[one, packet(&[0x47, 2, 0, 0x17], 0), two], &[Verdict::Ok; 3]);
         // Adaptation only: the counter stands still.
-        check(
-            &[one, packet(&[0x47, 1, 0, 0x21, 183, 0], 0), two],
-            &[Verdict::Ok; 3],
-        );
+        check(&[one, packet(&[0x47, 1, 0, 0x21, 183, 0], 0), two], &[Verdict::Ok; 3]);
     }
 
     proptest! {

@@ -35,9 +35,7 @@ mod tests {
         assert_eq!(mpeg2(b"123456789"), 0x0376_E6E7);
         assert_eq!(mpeg2(b""), 0xFFFF_FFFF);
         // The PAT of a recorded stream.
-        let pat = [
-            0, 0xB0, 0x0D, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 0x2A, 0xB1, 0x04, 0xB2,
-        ];
+        let pat = [0, 0xB0, 0x0D, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 0x2A, 0xB1, 0x04, 0xB2];
         assert!(is_intact(&pat));
         assert!(!is_intact(&pat[..15]));
         assert!(!is_intact(&[0, 0, 0]));

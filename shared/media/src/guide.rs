@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::descriptor::{
-    self, Content, ExtendedEvent, Language, ParentalRating, extended_events, tag,
-};
+use crate::descriptor::{self, Content, ExtendedEvent, Language, ParentalRating, extended_events, tag};
 use crate::packet::{Packet, Pid};
 use crate::section::SectionReader;
 use crate::service::{Damage, ServiceId};
@@ -95,10 +93,7 @@ pub struct GuideWatch {
 impl GuideWatch {
     /// Watches a guide whose texts without a selector are in the tables of `defaults`.
     pub fn new(defaults: TextDefaults) -> Self {
-        Self {
-            defaults,
-            ..Self::default()
-        }
+        Self { defaults, ..Self::default() }
     }
 
     /// Services and their events by id.
@@ -115,9 +110,7 @@ impl GuideWatch {
     pub fn forget_before(&mut self, instant: jiff::Timestamp) {
         let ends_later = |event: &GuideEvent| {
             let duration = i64::from(event.duration_secs.unwrap_or(0));
-            event.start.is_some_and(|start| {
-                start.as_second().saturating_add(duration) >= instant.as_second()
-            })
+            event.start.is_some_and(|start| start.as_second().saturating_add(duration) >= instant.as_second())
         };
         for events in self.services.values_mut() {
             events.retain(|_, event| ends_later(event));
@@ -136,14 +129,10 @@ impl GuideWatch {
             _ => return,
         };
         let mut sections = vec![];
-        reader.push(packet, &mut |result| {
-            sections.push(result.map(<[u8]>::to_vec))
-        });
+        reader.push(packet, &mut |result| sections.push(result.map(<[u8]>::to_vec)));
         for result in sections {
             let news = match result {
-                Ok(section) => self
-                    .take(&section)
-                    .map_err(|error| Damage::Table(pid, error)),
+                Ok(section) => self.take(&section).map_err(|error| Damage::Table(pid, error)),
                 Err(defect) => Err(Damage::Framing(pid, defect)),
             };
             if let Some(news) = news.unwrap_or_else(|damage| Some(GuideNews::Damaged(damage))) {
@@ -168,33 +157,20 @@ impl GuideWatch {
         if self.versions.note(&eit.header, scope) == Arrival::Known {
             return Ok(None);
         }
-        let path = ServicePath {
-            onid: eit.onid,
-            tsid: eit.tsid,
-            service: ServiceId(eit.service),
-        };
+        let path = ServicePath { onid: eit.onid, tsid: eit.tsid, service: ServiceId(eit.service) };
         let table = self.defaults.table(eit.onid, Some(eit.service));
         let present = eit.present_following && eit.header.number == 0;
         if present {
             self.stop_others(path);
         }
         for event in &eit.events {
-            self.keep(
-                path,
-                read(event, eit.actual, table),
-                present.then_some(event.running_status),
-            );
+            self.keep(path, read(event, eit.actual, table), present.then_some(event.running_status));
         }
         Ok(Some(GuideNews::Events(path)))
     }
 
     fn stop_others(&mut self, path: ServicePath) {
-        for event in self
-            .services
-            .get_mut(&path)
-            .into_iter()
-            .flat_map(BTreeMap::values_mut)
-        {
+        for event in self.services.get_mut(&path).into_iter().flat_map(BTreeMap::values_mut) {
             event.running = false;
         }
     }
@@ -202,10 +178,7 @@ impl GuideWatch {
     /// Keeps an event; `present_status` is its running status when it comes as the present one. Status 0 is undefined,
     /// and a present event is then taken to run.
     fn keep(&mut self, path: ServicePath, mut event: GuideEvent, present_status: Option<u8>) {
-        let old = self
-            .services
-            .get(&path)
-            .and_then(|events| events.get(&event.id));
+        let old = self.services.get(&path).and_then(|events| events.get(&event.id));
         event.running = match present_status {
             Some(status) => matches!(status, 0 | 4),
             // The schedule does not know what runs now.
@@ -216,8 +189,7 @@ impl GuideWatch {
             if event.extended.is_empty() {
                 event.extended.clone_from(&old.extended);
             }
-            (self.event_count, self.text_bytes) =
-                (self.event_count - 1, self.text_bytes - text_bytes(old));
+            (self.event_count, self.text_bytes) = (self.event_count - 1, self.text_bytes - text_bytes(old));
         }
         let bytes = text_bytes(&event);
         if self.event_count >= EVENTS_MAX || self.text_bytes + bytes > TEXT_BYTES_MAX {
@@ -228,38 +200,21 @@ impl GuideWatch {
             return;
         }
         (self.event_count, self.text_bytes) = (self.event_count + 1, self.text_bytes + bytes);
-        self.services
-            .entry(path)
-            .or_default()
-            .insert(event.id, event);
+        self.services.entry(path).or_default().insert(event.id, event);
     }
 }
 
 fn text_bytes(event: &GuideEvent) -> usize {
-    let titles = event
-        .titles
-        .iter()
-        .map(|title| title.title.len() + title.text.len());
-    let items = event
-        .extended
-        .iter()
-        .flat_map(|extended| &extended.items)
-        .map(|(what, who)| what.len() + who.len());
+    let titles = event.titles.iter().map(|title| title.title.len() + title.text.len());
+    let items = event.extended.iter().flat_map(|extended| &extended.items).map(|(what, who)| what.len() + who.len());
     titles.sum::<usize>()
         + items.sum::<usize>()
-        + event
-            .extended
-            .iter()
-            .map(|extended| extended.text.len())
-            .sum::<usize>()
+        + event.extended.iter().map(|extended| extended.text.len()).sum::<usize>()
 }
 
 fn read(event: &EitEvent<'_>, actual: bool, table: CodeTable) -> GuideEvent {
     let text = |bytes: &[u8]| decode(bytes, table).text.trim().to_owned();
-    let short = event
-        .descriptors
-        .all(tag::SHORT_EVENT)
-        .filter_map(descriptor::short_event);
+    let short = event.descriptors.all(tag::SHORT_EVENT).filter_map(descriptor::short_event);
     GuideEvent {
         id: event.id,
         actual,
@@ -268,23 +223,11 @@ fn read(event: &EitEvent<'_>, actual: bool, table: CodeTable) -> GuideEvent {
         running: false,
         scrambled: event.scrambled,
         titles: short
-            .map(|short| GuideTitle {
-                language: short.language,
-                title: text(short.title),
-                text: text(short.text),
-            })
+            .map(|short| GuideTitle { language: short.language, title: text(short.title), text: text(short.text) })
             .collect(),
         extended: extended_events(event.descriptors, table),
-        genres: event
-            .descriptors
-            .all(tag::CONTENT)
-            .flat_map(descriptor::content)
-            .collect(),
-        ratings: event
-            .descriptors
-            .all(tag::PARENTAL_RATING)
-            .flat_map(descriptor::parental_ratings)
-            .collect(),
+        genres: event.descriptors.all(tag::CONTENT).flat_map(descriptor::content).collect(),
+        ratings: event.descriptors.all(tag::PARENTAL_RATING).flat_map(descriptor::parental_ratings).collect(),
     }
 }
 
@@ -296,20 +239,10 @@ mod tests {
     use proptest::prelude::*;
 
     const START: [u8; 5] = [0xC0, 0x79, 0x12, 0x45, 0x00];
-    const PATH: ServicePath = ServicePath {
-        onid: 0x13E,
-        tsid: 5,
-        service: ServiceId(257),
-    };
+    const PATH: ServicePath = ServicePath { onid: 0x13E, tsid: 5, service: ServiceId(257) };
 
     fn event(id: u16, status: u8, title: &[u8]) -> Vec<u8> {
-        let short = [
-            &b"fra"[..],
-            &[u8::try_from(title.len()).unwrap()],
-            title,
-            &[0],
-        ]
-        .concat();
+        let short = [&b"fra"[..], &[u8::try_from(title.len()).unwrap()], title, &[0]].concat();
         let mut counted = compose::counted(&compose::descriptor(tag::SHORT_EVENT, &short));
         counted[0] = status << 5 | counted[0] & 0x0F;
         [&id.to_be_bytes()[..], &START, &[1, 0, 0], &counted].concat()
@@ -322,10 +255,7 @@ mod tests {
 
     fn feed(watch: &mut GuideWatch, pid: Pid, sections: &[Vec<u8>]) -> Vec<GuideNews> {
         let (mut news, mut counter) = (vec![], 0);
-        for bytes in sections
-            .iter()
-            .flat_map(|section| compose::packets(pid, section, &mut counter))
-        {
+        for bytes in sections.iter().flat_map(|section| compose::packets(pid, section, &mut counter)) {
             watch.push(&Packet::new(&bytes).unwrap(), &mut |item| news.push(item));
         }
         news
@@ -333,10 +263,7 @@ mod tests {
 
     fn check(watch: &GuideWatch, want: &[(u16, &str, bool)]) {
         let events = &watch.services()[&PATH];
-        let got: Vec<_> = events
-            .values()
-            .map(|e| (e.id, e.titles[0].title.as_str(), e.running))
-            .collect();
+        let got: Vec<_> = events.values().map(|e| (e.id, e.titles[0].title.as_str(), e.running)).collect();
         assert_eq!(got, want);
     }
 
@@ -345,32 +272,13 @@ mod tests {
         let mut watch = GuideWatch::default();
         let now = eit(0x4E, 1, (0, 1), &[event(7, 4, b"JT")]);
         let next = eit(0x4E, 1, (1, 1), &[event(8, 1, b"M\xC2et\xC2eo")]);
-        let schedule = eit(
-            0x50,
-            3,
-            (0, 0),
-            &[event(7, 0, b"Journal"), event(9, 0, b"Film")],
-        );
+        let schedule = eit(0x50, 3, (0, 0), &[event(7, 0, b"Journal"), event(9, 0, b"Film")]);
         let news = feed(&mut watch, Pid::EIT, &[now.clone(), next, now, schedule]);
         assert_eq!(news, [GuideNews::Events(PATH); 3]);
-        check(
-            &watch,
-            &[
-                (7, "Journal", true),
-                (8, "Météo", false),
-                (9, "Film", false),
-            ],
-        );
+        check(&watch, &[(7, "Journal", true), (8, "Météo", false), (9, "Film", false)]);
         // The next event begins.
-        feed(
-            &mut watch,
-            Pid::EIT,
-            &[eit(0x4E, 2, (0, 1), &[event(8, 0, b"M")])],
-        );
-        check(
-            &watch,
-            &[(7, "Journal", false), (8, "M", true), (9, "Film", false)],
-        );
+        feed(&mut watch, Pid::EIT, &[eit(0x4E, 2, (0, 1), &[event(8, 0, b"M")])]);
+        check(&watch, &[(7, "Journal", false), (8, "M", true), (9, "Film", false)]);
         watch.forget_before("1993-10-13T13:45:00Z".parse().unwrap());
         assert_eq!(watch.services().len(), 1);
         watch.forget_before("1993-10-13T13:45:01Z".parse().unwrap());
@@ -386,35 +294,17 @@ mod tests {
         let mut broken = eit(0x4E, 1, (0, 0), &[event(7, 4, b"JT")]);
         broken[20] ^= 1;
         let damage = Damage::Table(Pid::EIT, TableError::BadCrc { table_id: 0x4E });
-        assert_eq!(
-            feed(&mut watch, Pid::EIT, &[broken]),
-            [GuideNews::Damaged(damage)]
-        );
+        assert_eq!(feed(&mut watch, Pid::EIT, &[broken]), [GuideNews::Damaged(damage)]);
     }
 
     #[test]
     fn the_count_of_events_is_bounded() {
         let mut watch = GuideWatch::default();
-        let blank = read(
-            &Eit::parse(&eit(0x50, 1, (0, 0), &[event(7, 0, b"x")]))
-                .unwrap()
-                .events[0],
-            true,
-            CodeTable::Utf8,
-        );
+        let blank =
+            read(&Eit::parse(&eit(0x50, 1, (0, 0), &[event(7, 0, b"x")])).unwrap().events[0], true, CodeTable::Utf8);
         for number in 0..=EVENTS_MAX {
-            let (id, tsid) = (
-                u16::try_from(number % 1000).unwrap(),
-                u16::try_from(number / 1000).unwrap(),
-            );
-            watch.keep(
-                ServicePath { tsid, ..PATH },
-                GuideEvent {
-                    id,
-                    ..blank.clone()
-                },
-                None,
-            );
+            let (id, tsid) = (u16::try_from(number % 1000).unwrap(), u16::try_from(number / 1000).unwrap());
+            watch.keep(ServicePath { tsid, ..PATH }, GuideEvent { id, ..blank.clone() }, None);
         }
         assert_eq!((watch.event_count, watch.dropped()), (EVENTS_MAX, 1));
     }

@@ -15,19 +15,7 @@ pub const SYNC_BYTE: u8 = 0x47;
 const HEADER_BYTES: usize = 4;
 
 /// Packet identifier, 13 bits: which stream of the multiplex a packet belongs to.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Pid(u16);
 
@@ -178,11 +166,7 @@ impl<'a> Packet<'a> {
 
     /// Where the payload starts: 4 with no adaptation field; above 188 when the field's length is a lie.
     pub fn payload_offset(&self) -> usize {
-        if self.has_adaptation() {
-            HEADER_BYTES + 1 + usize::from(self.bytes[4])
-        } else {
-            HEADER_BYTES
-        }
+        if self.has_adaptation() { HEADER_BYTES + 1 + usize::from(self.bytes[4]) } else { HEADER_BYTES }
     }
 
     /// The payload; empty when there is none or the adaptation field leaves no room for it.
@@ -216,20 +200,9 @@ mod tests {
     fn header_fields() {
         let bytes = bytes(&[0x47, 0x51, 0x02, 0x9A]);
         let packet = Packet::new(&bytes).unwrap();
-        assert_eq!(
-            (packet.pid(), packet.pid().to_string()),
-            (Pid::new(0x1102), "0x1102".into())
-        );
-        assert!(
-            packet.unit_start()
-                && !packet.tei()
-                && packet.has_payload()
-                && !packet.has_adaptation()
-        );
-        assert_eq!(
-            (packet.scrambling(), packet.continuity()),
-            (Scrambling::Even, 10)
-        );
+        assert_eq!((packet.pid(), packet.pid().to_string()), (Pid::new(0x1102), "0x1102".into()));
+        assert!(packet.unit_start() && !packet.tei() && packet.has_payload() && !packet.has_adaptation());
+        assert_eq!((packet.scrambling(), packet.continuity()), (Scrambling::Even, 10));
         assert!(Packet::new(&[0x48; PACKET_BYTES]).is_none());
         assert!(Packet::from_slice(&bytes[..187]).is_none());
         assert_eq!(Pid::new(0xFFFF), Pid::NULL);
@@ -237,13 +210,7 @@ mod tests {
 
     #[test]
     fn adaptation_and_payload() {
-        let flags = |discontinuity, random_access, pcr| {
-            Some(Adaptation {
-                discontinuity,
-                random_access,
-                pcr,
-            })
-        };
+        let flags = |discontinuity, random_access, pcr| Some(Adaptation { discontinuity, random_access, pcr });
         check(&[0x47, 0, 0, 0x10], None, 184);
         check(&[0x47, 0, 0, 0x30, 0], None, 183);
         check(&[0x47, 0, 0, 0x30, 1, 0xC0], flags(true, true, None), 182);

@@ -105,11 +105,7 @@ impl Resync {
     /// and is ready for another stream.
     pub fn finish(&mut self, emit: Emit<'_>) {
         self.run(true, emit);
-        let rest = if self.framing.is_some() {
-            self.buffer.len().saturating_sub(self.owed)
-        } else {
-            self.buffer.len()
-        };
+        let rest = if self.framing.is_some() { self.buffer.len().saturating_sub(self.owed) } else { self.buffer.len() };
         self.counts.skipped_bytes += rest as u64;
         self.buffer.clear();
         (self.framing, self.owed, self.skipped_in_a_row) = (None, 0, 0);
@@ -142,11 +138,7 @@ impl Resync {
                 }
                 Step::Packet => {
                     let packet = Packet::from_slice(&self.buffer[at..at + PACKET_BYTES]);
-                    emit(
-                        packet.expect(
-                            "a step is a packet only at a sync byte with 188 bytes behind it",
-                        ),
-                    );
+                    emit(packet.expect("a step is a packet only at a sync byte with 188 bytes behind it"));
                     self.counts.packets += 1;
                     self.skipped_in_a_row = 0;
                     at += PACKET_BYTES;
@@ -190,10 +182,7 @@ impl Resync {
         if bytes.len() < WINDOW_BYTES && !last {
             return Step::Starved;
         }
-        let Some(framing) = Framing::ALL
-            .into_iter()
-            .find(|framing| fits(bytes, *framing))
-        else {
+        let Some(framing) = Framing::ALL.into_iter().find(|framing| fits(bytes, *framing)) else {
             return Step::Skip(1);
         };
         self.framing = Some(framing);
@@ -210,9 +199,7 @@ impl Resync {
 fn fits(bytes: &[u8], framing: Framing) -> bool {
     let mut syncs = bytes.iter().step_by(framing.stride()).take(LOCK_SYNCS);
     let places = syncs.len();
-    bytes.len() >= PACKET_BYTES
-        && (places >= 2 || bytes.len() == PACKET_BYTES)
-        && syncs.all(|&byte| byte == SYNC_BYTE)
+    bytes.len() >= PACKET_BYTES && (places >= 2 || bytes.len() == PACKET_BYTES) && syncs.all(|&byte| byte == SYNC_BYTE)
 }
 
 #[cfg(test)]
@@ -236,9 +223,7 @@ mod tests {
         bytes
     }
 
-    fn align<'b>(
-        pieces: impl IntoIterator<Item = &'b [u8]>,
-    ) -> (Vec<[u8; PACKET_BYTES]>, ResyncCounts) {
+    fn align<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<[u8; PACKET_BYTES]>, ResyncCounts) {
         let (mut resync, mut got) = (Resync::default(), vec![]);
         for piece in pieces {
             resync.push(piece, &mut |packet| got.push(*packet.bytes()));
@@ -251,16 +236,8 @@ mod tests {
     /// Packet numbers (first, count), sync losses, sync byte errors and skipped bytes of a whole stream.
     fn check(bytes: &[u8], want: (u32, usize, u64, u64, u64)) {
         let (got, counts) = align([bytes]);
-        let first = got
-            .first()
-            .map_or(0, |p| u32::from_be_bytes([p[4], p[5], p[6], p[7]]));
-        let seen = (
-            first,
-            got.len(),
-            counts.sync_losses,
-            counts.sync_byte_errors,
-            counts.skipped_bytes,
-        );
+        let first = got.first().map_or(0, |p| u32::from_be_bytes([p[4], p[5], p[6], p[7]]));
+        let seen = (first, got.len(), counts.sync_losses, counts.sync_byte_errors, counts.skipped_bytes);
         assert_eq!(seen, want);
     }
 
@@ -305,11 +282,7 @@ mod tests {
 
     #[test]
     fn the_framing_may_change() {
-        let bytes = [
-            stream(10, Framing::Plain),
-            stream(10, Framing::ReedSolomon),
-            stream(10, Framing::Timestamped),
-        ];
+        let bytes = [stream(10, Framing::Plain), stream(10, Framing::ReedSolomon), stream(10, Framing::Timestamped)];
         let (got, counts) = align([&bytes.concat()[..]]);
         assert_eq!(got.len(), 30);
         assert_eq!((counts.sync_losses, counts.skipped_bytes), (2, 16));

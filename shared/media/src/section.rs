@@ -112,8 +112,7 @@ impl SectionReader {
             Verdict::Gap { .. } => self.assembler.reset(),
         }
         if packet.has_payload() {
-            self.assembler
-                .push(packet.payload(), packet.unit_start(), emit);
+            self.assembler.push(packet.payload(), packet.unit_start(), emit);
         }
     }
 }
@@ -163,23 +162,13 @@ mod tests {
 
     #[test]
     fn header_split_over_three_packets() {
-        check(
-            &[
-                (&[0, 0x42], true),
-                (&[0x70], false),
-                (&[2, 1, 2, 0xFF], false),
-            ],
-            &["[42, 70, 02, 01, 02]"],
-        );
+        check(&[(&[0, 0x42], true), (&[0x70], false), (&[2, 1, 2, 0xFF], false)], &["[42, 70, 02, 01, 02]"]);
     }
 
     #[test]
     fn tail_before_the_pointer_ends_the_old_section() {
         check(
-            &[
-                (&[0, 0x42, 0x70, 3, 1], true),
-                (&[2, 2, 3, 0x4E, 0x70, 0], true),
-            ],
+            &[(&[0, 0x42, 0x70, 3, 1], true), (&[2, 2, 3, 0x4E, 0x70, 0], true)],
             &["[42, 70, 03, 01, 02, 03]", "[4e, 70, 00]"],
         );
     }
@@ -195,15 +184,7 @@ mod tests {
     #[test]
     fn pointers_that_lead_nowhere() {
         let bad = "pointer_field leads past the payload";
-        check(
-            &[
-                (&[], true),
-                (&[0], true),
-                (&[4, 1, 2, 3], true),
-                (&[3, 1, 2, 3], true),
-            ],
-            &[bad, bad, bad, bad],
-        );
+        check(&[(&[], true), (&[0], true), (&[4, 1, 2, 3], true), (&[3, 1, 2, 3], true)], &[bad, bad, bad, bad]);
         check(&[(&[1, 2, 3], false), (&[], false)], &[]);
     }
 
@@ -229,9 +210,7 @@ mod tests {
         let read = |packets: &[[u8; 188]]| {
             let (mut reader, mut got) = (SectionReader::default(), vec![]);
             for bytes in packets {
-                reader.push(&Packet::new(bytes).unwrap(), &mut |result| {
-                    got.push(result.unwrap().to_vec())
-                });
+                reader.push(&Packet::new(bytes).unwrap(), &mut |result| got.push(result.unwrap().to_vec()));
             }
             got
         };
@@ -244,26 +223,16 @@ mod tests {
     /// Packs sections back to back into payloads of `payload_bytes`, as a multiplexer does.
     fn pack(sections: &[Vec<u8>], payload_bytes: usize) -> Vec<(Vec<u8>, bool)> {
         let stream = sections.concat();
-        let starts: Vec<usize> = sections
-            .iter()
-            .scan(0, |at, section| {
-                Some(std::mem::replace(at, *at + section.len()))
-            })
-            .collect();
+        let starts: Vec<usize> =
+            sections.iter().scan(0, |at, section| Some(std::mem::replace(at, *at + section.len()))).collect();
         let (mut packets, mut at) = (vec![], 0);
         while at < stream.len() {
-            let next = starts
-                .iter()
-                .find(|&&start| start >= at)
-                .map(|start| start - at);
+            let next = starts.iter().find(|&&start| start >= at).map(|start| start - at);
             // A start in reach costs a pointer byte; one that this would push out waits a packet.
             let pointer = next.filter(|&next| next < payload_bytes - 1);
             let short = usize::from(next.is_some_and(|next| next < payload_bytes));
             let end = stream.len().min(at + payload_bytes - short);
-            let mut payload: Vec<u8> = pointer
-                .map(|p| u8::try_from(p).unwrap())
-                .into_iter()
-                .collect();
+            let mut payload: Vec<u8> = pointer.map(|p| u8::try_from(p).unwrap()).into_iter().collect();
             payload.extend_from_slice(&stream[at..end]);
             if end == stream.len() {
                 payload.resize(payload_bytes, STUFFING);

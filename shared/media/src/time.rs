@@ -14,19 +14,7 @@ const MJD_OF_UNIX_EPOCH: i64 = 40_587;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// An instant (or a span) in ticks of 90 kHz; as an instant counted from the Unix epoch, UTC. Arithmetic saturates.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Ticks90k(pub i64);
 
@@ -165,11 +153,7 @@ pub fn duration_secs(bcd: [u8; 3]) -> Option<u32> {
 pub fn to_bcd(secs: u32) -> Option<[u8; 3]> {
     let digits = |number: u32| u8::try_from(number / 10 * 16 + number % 10).ok();
     (secs < 360_000).then_some(())?;
-    Some([
-        digits(secs / 3600)?,
-        digits(secs / 60 % 60)?,
-        digits(secs % 60)?,
-    ])
+    Some([digits(secs / 3600)?, digits(secs / 60 % 60)?, digits(secs % 60)?])
 }
 
 fn seconds_of_day(bcd: [u8; 3]) -> Option<i64> {
@@ -183,11 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(bytes: [u8; 5], want: Option<&str>) {
-        assert_eq!(
-            from_mjd_bcd(bytes).map(|at| at.to_string()).as_deref(),
-            want,
-            "{bytes:02x?}"
-        );
+        assert_eq!(from_mjd_bcd(bytes).map(|at| at.to_string()).as_deref(), want, "{bytes:02x?}");
     }
 
     #[test]
@@ -214,11 +194,7 @@ mod tests {
     fn timestamps_wrap() {
         let last = Pts::new(u64::MAX);
         assert_eq!(
-            (
-                last.value(),
-                last.wrapping_add(1),
-                Pts::new(0).wrapping_add(-1)
-            ),
+            (last.value(), last.wrapping_add(1), Pts::new(0).wrapping_add(-1)),
             ((1 << 33) - 1, Pts::new(0), last)
         );
         assert_eq!(last.signed_since(Pts::new(0)), -1);

@@ -52,9 +52,7 @@ pub enum FileError {
 /// # Errors
 /// [`FileError::Write`] when the disk refuses; the old content is untouched then.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let name = path.file_name().ok_or_else(|| FileError::NoName {
-        path: path.to_owned(),
-    })?;
+    let name = path.file_name().ok_or_else(|| FileError::NoName { path: path.to_owned() })?;
     let mut neighbour_name = OsString::from(".");
     neighbour_name.push(name);
     neighbour_name.push(".new");
@@ -62,10 +60,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     replace(path, &neighbour, bytes, mode).map_err(|source| {
         // The neighbour is of no use to anybody; when even its removal fails the first error says more.
         drop(fs::remove_file(&neighbour));
-        FileError::Write {
-            path: path.to_owned(),
-            source,
-        }
+        FileError::Write { path: path.to_owned(), source }
     })
 }
 
@@ -74,10 +69,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError::TooLarge`] above `limit_bytes`, [`FileError::Read`] for anything but absence.
 pub fn read(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, FileError> {
-    let failed = |source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| FileError::Read { path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -85,14 +77,9 @@ pub fn read(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, FileError>
     };
     let mut bytes = Vec::new();
     // One byte more than allowed tells "full" from "too large" without trusting the file's own length.
-    file.take(limit_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limit_bytes {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            limit_bytes,
-        });
+        return Err(FileError::TooLarge { path: path.to_owned(), limit_bytes });
     }
     Ok(Some(bytes))
 }
@@ -103,17 +90,11 @@ fn replace(path: &Path, neighbour: &Path, bytes: &[u8], mode: u32) -> io::Result
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(neighbour)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(neighbour)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(neighbour, path)?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
@@ -132,10 +113,7 @@ mod tests {
         fs::write(folder.path().join(".desired.json.new"), b"left by a crash").unwrap();
         write(&path, b"two", 0o640).unwrap();
         assert_eq!(read(&path, 3).unwrap().unwrap(), b"two");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -149,10 +127,7 @@ mod tests {
         let error = write(&path, b"new", 0o600).unwrap_err();
         assert!(crate::chain(&error).starts_with("write /"), "{error}");
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"old");
-        assert!(matches!(
-            write(Path::new("/"), b"", 0o600),
-            Err(FileError::NoName { .. })
-        ));
+        assert!(matches!(write(Path::new("/"), b"", 0o600), Err(FileError::NoName { .. })));
     }
 
     #[test]
@@ -160,14 +135,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         write(&path, b"12345", 0o600).unwrap();
-        assert!(matches!(
-            read(&path, 4),
-            Err(FileError::TooLarge { limit_bytes: 4, .. })
-        ));
+        assert!(matches!(read(&path, 4), Err(FileError::TooLarge { limit_bytes: 4, .. })));
         assert_eq!(read(&path, u64::MAX).unwrap().unwrap(), b"12345");
-        assert!(matches!(
-            read(folder.path(), 4),
-            Err(FileError::Read { .. })
-        ));
+        assert!(matches!(read(folder.path(), 4), Err(FileError::Read { .. })));
     }
 }

@@ -29,10 +29,7 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     enum Fault {
         #[error("read {path}")]
-        Read {
-            path: &'static str,
-            source: std::io::Error,
-        },
+        Read { path: &'static str, source: std::io::Error },
         #[error("load channel news")]
         Load { source: Box<Fault> },
         #[error("wrapped: {source}")]
@@ -45,22 +42,9 @@ mod tests {
 
     #[test]
     fn every_source_is_said_once() {
-        let read = Fault::Read {
-            path: "a.ts",
-            source: std::io::Error::other("disk gone"),
-        };
+        let read = Fault::Read { path: "a.ts", source: std::io::Error::other("disk gone") };
         check(&read, "read a.ts: disk gone");
-        check(
-            &Fault::Load {
-                source: Box::new(read),
-            },
-            "load channel news: read a.ts: disk gone",
-        );
-        check(
-            &Fault::Chatty {
-                source: std::io::Error::other("disk gone"),
-            },
-            "wrapped: disk gone",
-        );
+        check(&Fault::Load { source: Box::new(read) }, "load channel news: read a.ts: disk gone");
+        check(&Fault::Chatty { source: std::io::Error::other("disk gone") }, "wrapped: disk gone");
     }
 }

@@ -37,12 +37,7 @@ struct Kept<T> {
 
 impl<T> Default for EventRing<T> {
     fn default() -> Self {
-        Self {
-            kept: Mutex::new(Kept {
-                next: 0,
-                events: VecDeque::new(),
-            }),
-        }
+        Self { kept: Mutex::new(Kept { next: 0, events: VecDeque::new() }) }
     }
 }
 
@@ -75,11 +70,7 @@ impl<T: Clone> EventRing<T> {
     #[must_use]
     pub fn since(&self, first: u64) -> Vec<Event<T>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.events
-            .iter()
-            .filter(|event| event.sequence >= first)
-            .cloned()
-            .collect()
+        kept.events.iter().filter(|event| event.sequence >= first).cloned().collect()
     }
 }
 
@@ -95,10 +86,7 @@ mod tests {
         let got = ring.since(since);
         assert!(got.len() <= EVENTS_MAX);
         assert!(got.iter().all(|event| event.sequence == event.what));
-        let ends = got
-            .first()
-            .zip(got.last())
-            .map(|(first, last)| (first.sequence, last.sequence));
+        let ends = got.first().zip(got.last()).map(|(first, last)| (first.sequence, last.sequence));
         assert_eq!(ends, want);
     }
 

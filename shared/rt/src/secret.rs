@@ -82,9 +82,7 @@ impl SecretFile {
     /// A secret at a path, or by credential name when the path has no `/`.
     #[must_use]
     pub fn at(place: &Path) -> Self {
-        Self {
-            place: place.to_owned(),
-        }
+        Self { place: place.to_owned() }
     }
 
     /// Reads the secret now.
@@ -97,14 +95,10 @@ impl SecretFile {
 
     fn read_from(&self, credentials: Option<OsString>) -> Result<Secret, SecretError> {
         let path = match credentials {
-            _ if self.place.components().count() != 1 || self.place.is_absolute() => {
-                self.place.clone()
-            }
+            _ if self.place.components().count() != 1 || self.place.is_absolute() => self.place.clone(),
             Some(folder) => Path::new(&folder).join(&self.place),
             None => {
-                return Err(SecretError::NoCredentials {
-                    name: self.place.display().to_string(),
-                });
+                return Err(SecretError::NoCredentials { name: self.place.display().to_string() });
             }
         };
         let bytes = read_private(&path)?;
@@ -116,13 +110,9 @@ impl<'de> Deserialize<'de> for SecretFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let place = String::deserialize(deserializer)?;
         if place.is_empty() || place.contains(['\n', '\0']) {
-            return Err(de::Error::custom(
-                "give a credential's name or the path of a file that holds the secret",
-            ));
+            return Err(de::Error::custom("give a credential's name or the path of a file that holds the secret"));
         }
-        Ok(Self {
-            place: PathBuf::from(place),
-        })
+        Ok(Self { place: PathBuf::from(place) })
     }
 }
 
@@ -144,9 +134,7 @@ impl Secret {
     /// # Errors
     /// [`SecretError::NotText`].
     pub fn text(&self) -> Result<&str, SecretError> {
-        std::str::from_utf8(&self.bytes).map_err(|_| SecretError::NotText {
-            path: self.path.clone(),
-        })
+        std::str::from_utf8(&self.bytes).map_err(|_| SecretError::NotText { path: self.path.clone() })
     }
 }
 
@@ -157,38 +145,22 @@ impl fmt::Debug for Secret {
 }
 
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let failed = |source| SecretError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| SecretError::Read { path: path.to_owned(), source };
     // Not blocking, because opening a pipe nobody writes to would wait for ever. What is checked is what was opened.
     let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(failed)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
-        return Err(SecretError::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(SecretError::NotAFile { path: path.to_owned() });
     }
     if about.mode() & OTHERS != 0 {
-        return Err(SecretError::WorldReadable {
-            path: path.to_owned(),
-            mode: about.mode() & 0o7777,
-        });
+        return Err(SecretError::WorldReadable { path: path.to_owned(), mode: about.mode() & 0o7777 });
     }
     // All room at once, because a growing vector would leave copies of the secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 1));
-    file.take(SECRET_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > SECRET_BYTES_MAX {
-        return Err(SecretError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(SecretError::TooLarge { path: path.to_owned() });
     }
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
@@ -197,9 +169,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         }
     }
     if bytes.is_empty() {
-        return Err(SecretError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(SecretError::Empty { path: path.to_owned() });
     }
     Ok(bytes)
 }
@@ -232,51 +202,26 @@ mod tests {
         check(b"hunter2\n\n", 0o600, Ok(b"hunter2\n"));
         check(b"\0\xFF", 0o400, Ok(b"\0\xFF"));
         check(b"\n", 0o600, Err("is empty"));
-        check(
-            b"hunter2",
-            0o644,
-            Err("can be reached by every user (mode 0644); chmod o-rwx it"),
-        );
-        check(
-            b"hunter2",
-            0o602,
-            Err("can be reached by every user (mode 0602); chmod o-rwx it"),
-        );
-        check(
-            &vec![b'x'; SECRET_BYTES_MAX],
-            0o600,
-            Ok(&vec![b'x'; SECRET_BYTES_MAX]),
-        );
-        check(
-            &vec![b'x'; SECRET_BYTES_MAX + 1],
-            0o600,
-            Err("is larger than 65536 bytes"),
-        );
+        check(b"hunter2", 0o644, Err("can be reached by every user (mode 0644); chmod o-rwx it"));
+        check(b"hunter2", 0o602, Err("can be reached by every user (mode 0602); chmod o-rwx it"));
+        check(&vec![b'x'; SECRET_BYTES_MAX], 0o600, Ok(&vec![b'x'; SECRET_BYTES_MAX]));
+        check(&vec![b'x'; SECRET_BYTES_MAX + 1], 0o600, Err("is larger than 65536 bytes"));
     }
 
     #[test]
     fn a_bare_name_is_a_credential() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("mqtt"), b"word\n").unwrap();
-        fs::set_permissions(
-            folder.path().join("mqtt"),
-            fs::Permissions::from_mode(0o400),
-        )
-        .unwrap();
+        fs::set_permissions(folder.path().join("mqtt"), fs::Permissions::from_mode(0o400)).unwrap();
         let secret = SecretFile::at(Path::new("mqtt"));
         let read = secret.read_from(Some(folder.path().into())).unwrap();
         assert_eq!(read.text().unwrap(), "word");
-        assert!(
-            !format!("{read:?}").contains("word"),
-            "a secret is never printed"
-        );
+        assert!(!format!("{read:?}").contains("word"), "a secret is never printed");
         let error = secret.read_from(None).unwrap_err().to_string();
         assert!(error.contains("LoadCredential=mqtt:/path"), "{error}");
         let error = SecretFile::at(folder.path()).read_from(None).unwrap_err();
         assert!(matches!(error, SecretError::NotAFile { .. }), "{error}");
-        let error = SecretFile::at(Path::new("./absent"))
-            .read_from(Some("/nowhere".into()))
-            .unwrap_err();
+        let error = SecretFile::at(Path::new("./absent")).read_from(Some("/nowhere".into())).unwrap_err();
         assert_eq!(error.to_string(), "read secret ./absent");
     }
 }

@@ -43,10 +43,7 @@ pub fn listen(supervisor: &Supervisor) -> Result<Reloads, SignalError> {
     listen_and(supervisor, || std::process::exit(EXIT_CUT_SHORT))
 }
 
-fn listen_and(
-    supervisor: &Supervisor,
-    exit: impl Fn() + Send + 'static,
-) -> Result<Reloads, SignalError> {
+fn listen_and(supervisor: &Supervisor, exit: impl Fn() + Send + 'static) -> Result<Reloads, SignalError> {
     let mut terminate = open("SIGTERM", SignalKind::terminate())?;
     let mut interrupt = open("SIGINT", SignalKind::interrupt())?;
     let mut hang_up = open("SIGHUP", SignalKind::hangup())?;
@@ -107,10 +104,7 @@ mod tests {
 
         raise(Signal::SIGTERM).unwrap();
         let stopped = timeout(PATIENCE, supervisor.run()).await.unwrap();
-        assert_eq!(
-            (stopped.exit_code(), stopped.cause),
-            (0, Cause::Asked("SIGTERM".to_owned()))
-        );
+        assert_eq!((stopped.exit_code(), stopped.cause), (0, Cause::Asked("SIGTERM".to_owned())));
 
         raise(Signal::SIGINT).unwrap();
         timeout(PATIENCE, exited.notified()).await.unwrap();

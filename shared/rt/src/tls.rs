@@ -94,10 +94,7 @@ pub fn install_crypto() {
 ///
 /// # Errors
 /// [`TlsError`], naming the file.
-pub fn server_config(
-    identity: &Identity,
-    clients: Option<&ClientCheck>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(identity: &Identity, clients: Option<&ClientCheck>) -> Result<Arc<ServerConfig>, TlsError> {
     install_crypto();
     let builder = ServerConfig::builder();
     let builder = match clients {
@@ -107,10 +104,7 @@ pub fn server_config(
     let (chain, key) = load_identity(identity)?;
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|source| TlsError::Identity {
-            path: identity.cert.clone(),
-            source,
-        })?;
+        .map_err(|source| TlsError::Identity { path: identity.cert.clone(), source })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -119,10 +113,7 @@ pub fn server_config(
 ///
 /// # Errors
 /// [`TlsError`], naming the file.
-pub fn client_config(
-    authority: &Path,
-    identity: Option<&Identity>,
-) -> Result<Arc<ClientConfig>, TlsError> {
+pub fn client_config(authority: &Path, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, TlsError> {
     install_crypto();
     let builder = ClientConfig::builder().with_root_certificates(load_authority(authority)?);
     let config = match identity {
@@ -131,10 +122,7 @@ pub fn client_config(
             let (chain, key) = load_identity(identity)?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|source| TlsError::Identity {
-                    path: identity.cert.clone(),
-                    source,
-                })?
+                .map_err(|source| TlsError::Identity { path: identity.cert.clone(), source })?
         }
     };
     Ok(Arc::new(config))
@@ -150,9 +138,7 @@ impl TlsHandle {
     /// Starts with `config`.
     #[must_use]
     pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self {
-            config: Arc::new(RwLock::new(config)),
-        }
+        Self { config: Arc::new(RwLock::new(config)) }
     }
 
     /// Uses `config` from the next connection on.
@@ -167,9 +153,7 @@ impl TlsHandle {
     }
 }
 
-fn client_verifier(
-    check: &ClientCheck,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+fn client_verifier(check: &ClientCheck) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
     let path = &check.authority;
     let mut builder = WebPkiClientVerifier::builder(Arc::new(load_authority(path)?));
     if let Some(list) = &check.revoked {
@@ -180,21 +164,13 @@ fn client_verifier(
     if !check.required {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map_err(|source| TlsError::ClientCheck {
-        path: path.clone(),
-        source,
-    })
+    builder.build().map_err(|source| TlsError::ClientCheck { path: path.clone(), source })
 }
 
 fn load_authority(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in load_all::<CertificateDer<'static>>("certificate", path)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::Authority {
-                path: path.to_owned(),
-                source,
-            })?;
+        roots.add(certificate).map_err(|source| TlsError::Authority { path: path.to_owned(), source })?;
     }
     Ok(roots)
 }
@@ -203,9 +179,7 @@ type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn load_identity(identity: &Identity) -> Result<ChainAndKey, TlsError> {
     let chain = load_all("certificate", &identity.cert)?;
-    let secret = SecretFile::at(&identity.key)
-        .read()
-        .map_err(TlsError::Key)?;
+    let secret = SecretFile::at(&identity.key).read().map_err(TlsError::Key)?;
     let key = PrivateKeyDer::from_pem_slice(secret.bytes()).map_err(|source| TlsError::Pem {
         what: "private key",
         path: identity.key.clone(),
@@ -216,20 +190,10 @@ fn load_identity(identity: &Identity) -> Result<ChainAndKey, TlsError> {
 
 /// Every object of one kind in a PEM file; at least one.
 fn load_all<T: PemObject>(what: &'static str, path: &Path) -> Result<Vec<T>, TlsError> {
-    let failed = |source| TlsError::Pem {
-        what,
-        path: path.to_owned(),
-        source,
-    };
-    let found: Vec<T> = T::pem_file_iter(path)
-        .map_err(failed)?
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
+    let failed = |source| TlsError::Pem { what, path: path.to_owned(), source };
+    let found: Vec<T> = T::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
     if found.is_empty() {
-        return Err(TlsError::Empty {
-            what,
-            path: path.to_owned(),
-        });
+        return Err(TlsError::Empty { what, path: path.to_owned() });
     }
     Ok(found)
 }

@@ -49,10 +49,7 @@ pub fn start(level: &str, form: Form) -> Result<(), TraceError> {
     // mpeg2ts-reader logs once per scrambled packet, which would drown everything else.
     let filter = EnvFilter::builder()
         .parse(format!("mpeg2ts_reader=off,{level}"))
-        .map_err(|source| TraceError::Level {
-            given: level.to_owned(),
-            source,
-        })?;
+        .map_err(|source| TraceError::Level { given: level.to_owned(), source })?;
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let lines = fmt::layer().with_writer(io::stderr).with_target(true);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match form {
@@ -60,27 +57,16 @@ pub fn start(level: &str, form: Form) -> Result<(), TraceError> {
         Form::Human if journal => Box::new(lines.with_ansi(false).without_time()),
         Form::Human => Box::new(lines.with_ansi(false)),
     };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
-        .try_init()
-        .map_err(TraceError::Start)?;
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(TraceError::Start)?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(())
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic
-        .location()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     let text = panic.payload_as_str().unwrap_or("no text");
-    tracing::error!(
-        thread = thread.name().unwrap_or("unnamed"),
-        place,
-        text,
-        "panic"
-    );
+    tracing::error!(thread = thread.name().unwrap_or("unnamed"), place, text, "panic");
 }
 
 /// Lets one line through per period and counts the rest (house rule G3).
@@ -118,28 +104,19 @@ impl Repeat {
     /// One line per `period`.
     #[must_use]
     pub fn every(period: Duration) -> Self {
-        Self {
-            period,
-            state: Mutex::new(None),
-        }
+        Self { period, state: Mutex::new(None) }
     }
 
     /// Notes one occurrence. `Some(n)` means: print now, this line stands for `n` occurrences (itself included).
     pub fn hit(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(spell) = state
-            .as_mut()
-            .filter(|spell| now.duration_since(spell.said) < self.period)
-        {
+        if let Some(spell) = state.as_mut().filter(|spell| now.duration_since(spell.said) < self.period) {
             spell.unsaid += 1;
             return None;
         }
         let unsaid = state.take().map_or(0, |spell| spell.unsaid);
-        *state = Some(Spell {
-            said: now,
-            unsaid: 0,
-        });
+        *state = Some(Spell { said: now, unsaid: 0 });
         Some(unsaid + 1)
     }
 }
@@ -164,17 +141,11 @@ mod tests {
     #[test]
     fn logging_starts_once_and_explains_a_bad_level() {
         let error = start("nonsense=loud", Form::Human).unwrap_err();
-        assert!(
-            crate::chain(&error).starts_with("log level \"nonsense=loud\" (use error"),
-            "{error}"
-        );
+        assert!(crate::chain(&error).starts_with("log level \"nonsense=loud\" (use error"), "{error}");
         // Other tests in this process keep the usual report of their panics.
         let usual = std::panic::take_hook();
         start("error,headend_rt=warn", Form::Json).unwrap();
         std::panic::set_hook(usual);
-        assert!(matches!(
-            start("info", Form::Human),
-            Err(TraceError::Start(_))
-        ));
+        assert!(matches!(start("info", Form::Human), Err(TraceError::Start(_))));
     }
 }

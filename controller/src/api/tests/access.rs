@@ -36,7 +36,11 @@ async fn an_unknown_login_takes_as_long_as_a_wrong_password() {
     for turn in 0..4 {
         for (at, login) in ["demo", "nobody"].into_iter().enumerate() {
             // The limiter holds back the third try and more of one login.
-            let login = if turn < 2 || at == 1 { format!("{login}{}", if at == 1 { turn } else { 0 }).replace("demo0", "demo") } else { continue };
+            let login = if turn < 2 || at == 1 {
+                format!("{login}{}", if at == 1 { turn } else { 0 }).replace("demo0", "demo")
+            } else {
+                continue;
+            };
             let began = Instant::now();
             let body = json!({"login": login, "password": "wrong horse"});
             assert_eq!(house.post(SIGN_IN, body).await.status, 401);
@@ -96,7 +100,8 @@ async fn the_store_does_not_hold_the_token() {
     let token = house.sign_in().await;
     let all = house.office.engine.scan(b"sessions/", None, 100).await.unwrap();
     assert_eq!(all.len(), 1);
-    let text: String = all.iter().map(|(key, value)| format!("{}{}", key.escape_ascii(), value.bytes.escape_ascii())).collect();
+    let text: String =
+        all.iter().map(|(key, value)| format!("{}{}", key.escape_ascii(), value.bytes.escape_ascii())).collect();
     assert!(text.contains(&id_of(&token).unwrap().text()) && !text.contains(&token[..20]), "{text}");
 }
 

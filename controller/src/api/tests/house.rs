@@ -1,11 +1,6 @@
 //! A controller in memory, with a clock that is set, and what asks it.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -140,6 +135,7 @@ impl House {
             revoked: sessions.revoked(),
             fleet: fleet.clone(),
             settings: settings(),
+            origins: crate::tasks::origins::Origins::forgetful(),
             lookout: vec![],
             nodes: plan,
             probes,
@@ -189,7 +185,9 @@ impl House {
 
     async fn furnish(&self) {
         self.put("/api/v1/tariffs/Base", json!({"name": "Base", "tags": ["base"]})).await;
-        for (number, name, tag, free) in [(1, "base1", "base", false), (2, "sport1", "sport", false), (3, "open1", "x", true)] {
+        for (number, name, tag, free) in
+            [(1, "base1", "base", false), (2, "sport1", "sport", false), (3, "open1", "x", true)]
+        {
             let sources = json!([
                 {"site": "caribbean", "name": "sat", "url": "udp://239.0.0.1:5000"},
                 {"site": "france", "name": "dtt", "url": "udp://239.0.0.2:5000"},
@@ -230,7 +228,8 @@ impl House {
         headers: &[(&str, &str)],
         body: Option<Value>,
     ) -> Answer {
-        let mut request = Request::builder().method(Method::try_from(method).unwrap()).uri(path).header("host", "tv.example");
+        let mut request =
+            Request::builder().method(Method::try_from(method).unwrap()).uri(path).header("host", "tv.example");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -248,7 +247,8 @@ impl House {
 
     /// Signs `demo` in.
     pub(super) async fn sign_in(&self) -> String {
-        let answer = self.post("/api/v1/session", json!({"login": "demo", "password": PASSWORD, "device": "box-1"})).await;
+        let answer =
+            self.post("/api/v1/session", json!({"login": "demo", "password": PASSWORD, "device": "box-1"})).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["token"].as_str().unwrap().to_owned()
     }
@@ -335,7 +335,8 @@ pub(super) struct Origin {
 impl Origin {
     fn start(supervisor: &Supervisor, clock: Arc<SimulatedClock>) -> Self {
         let server = Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Limits::default(), None).unwrap();
-        let (address, group, show) = (server.address(), supervisor.group("origin"), Arc::new(SlateShow::new().unwrap()));
+        let (address, group, show) =
+            (server.address(), supervisor.group("origin"), Arc::new(SlateShow::new().unwrap()));
         let give = move |request: Request| async move {
             let now_ms = u64::try_from(clock.unix_ms()).unwrap();
             let path = request.uri().path();

@@ -201,7 +201,8 @@ mod tests {
         check("bytes=-16", "Part { from: 84, to: 100 }");
         check("bytes=100-", "Outside");
         check("bytes=-0", "Outside");
-        for odd in ["", "bytes=", "bytes=5-3", "items=0-1", "bytes=0-1,5-6", "bytes=a-b", "bytes=18446744073709551616-"] {
+        for odd in ["", "bytes=", "bytes=5-3", "items=0-1", "bytes=0-1,5-6", "bytes=a-b", "bytes=18446744073709551616-"]
+        {
             check(odd, "Ignored");
         }
     }

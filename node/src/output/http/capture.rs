@@ -4,7 +4,10 @@
 //! could be the other site's, and the two would feed each other. A source that is itself remote is refused. The packets
 //! are sent as they were captured, so that both sites package the same packets into the same bytes.
 
-use axum::{http::{StatusCode, request::Parts}, response::Response};
+use axum::{
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
 
 use super::{
     Shared,
@@ -16,10 +19,15 @@ use crate::output::live::{Capture, Live};
 
 pub(super) fn answer(shared: &Shared, live: &Live, source: &str, request: &Parts) -> Response {
     if !shared.trusted(peer(request)) {
-        return plain(StatusCode::FORBIDDEN, "captures go to configured peers only; add this address to http.clear_peers\n");
+        return plain(
+            StatusCode::FORBIDDEN,
+            "captures go to configured peers only; add this address to http.clear_peers\n",
+        );
     }
     match live.capture(source) {
-        Capture::Local(reader) => answer::of(StatusCode::OK, Kind::Stream, transport::body(reader, shared.stopping.clone())),
+        Capture::Local(reader) => {
+            answer::of(StatusCode::OK, Kind::Stream, transport::body(reader, shared.stopping.clone()))
+        }
         Capture::Remote => plain(
             StatusCode::CONFLICT,
             "this source is remote itself; take it from the site that captures it, or two sites would feed each other\n",

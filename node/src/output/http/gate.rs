@@ -125,7 +125,8 @@ mod tests {
     fn check(gate: &Gate, token: Option<&str>, channel: &str, now: u64, want: &str) {
         // Asked twice: the second answer comes from memory and must be the same.
         for _ in 0..2 {
-            let got = gate.admit(token, channel, now).map_or_else(|error| headend_rt::chain(&error), |_| "in".to_owned());
+            let got =
+                gate.admit(token, channel, now).map_or_else(|error| headend_rt::chain(&error), |_| "in".to_owned());
             assert_eq!(got, want);
         }
     }
@@ -161,14 +162,10 @@ mod tests {
         let ours = TokenSigner::new(1, [1; 32]);
         let gate = gate(&ours, &[]);
         let mut remembered = gate.remembered.lock().expect("lock");
-        let claims = ours.sign(&TokenClaims {
-            session: SESSION,
-            device: [0; 8],
-            not_before: 0,
-            expires: 9,
-            scope: Scope::All,
-        });
-        let claims = TokenVerifier::new([ours.public()]).expect("key").authenticate(&claims.expect("signs")).expect("ours");
+        let claims =
+            ours.sign(&TokenClaims { session: SESSION, device: [0; 8], not_before: 0, expires: 9, scope: Scope::All });
+        let claims =
+            TokenVerifier::new([ours.public()]).expect("key").authenticate(&claims.expect("signs")).expect("ours");
         for number in 0..REMEMBERED_MAX {
             remembered.insert(number.to_string(), claims.clone());
         }

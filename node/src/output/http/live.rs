@@ -66,7 +66,8 @@ fn playlist(text: Option<Vec<u8>>, request: &Parts) -> Response {
     match text {
         Some(text) => answer::playlist(text, &request.headers),
         None => {
-            let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "the channel is starting; try again in a moment\n");
+            let mut response =
+                plain(StatusCode::SERVICE_UNAVAILABLE, "the channel is starting; try again in a moment\n");
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
             response
         }
@@ -98,10 +99,7 @@ fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
     let Some(live) = shared.channels.get(name) else { return refused() };
     let id: PeriodKeyId = address.id();
     let (now, schedule) = (shared.now_secs(), live.schedule());
-    let genuine = shared
-        .keys
-        .address_key(name, &schedule, id)
-        .is_some_and(|key| key.verify(&address, now).is_ok());
+    let genuine = shared.keys.address_key(name, &schedule, id).is_some_and(|key| key.verify(&address, now).is_ok());
     if !genuine || shared.gate.revoked(&address.session()) || schedule.too_early(Period(id.period.0), now * 1000) {
         return refused();
     }

@@ -51,7 +51,8 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
 pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Response {
     let status = (shared.status)();
     let (site, node) = (shared.site.as_str(), shared.node.as_str());
-    let body = serde_json::to_vec(&Answer { site, node, now: shared.clock.now(), status }).expect("figures and names have a JSON form");
+    let body = serde_json::to_vec(&Answer { site, node, now: shared.clock.now(), status })
+        .expect("figures and names have a JSON form");
     let mut response = answer::of(StatusCode::OK, Kind::Text, body);
     let json = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
@@ -78,16 +79,27 @@ fn render(status: &NodeStatus, refused: u64) -> String {
         status.channels.iter().map(|health| (format!("{{channel=\"{}\"}}", health.channel), value(health))).collect()
     };
     gauge("headend_agent_connected", "1 while a broker is connected", &one(u64::from(status.controller_connected)));
-    gauge("headend_agent_events_pending_count", "Events that wait for the controller", &one(status.events_pending as u64));
+    gauge(
+        "headend_agent_events_pending_count",
+        "Events that wait for the controller",
+        &one(status.events_pending as u64),
+    );
     gauge("headend_agent_generation_number", "Generation of the desired state", &one(status.generation.unwrap_or(0)));
     gauge("headend_stream_bitrate_bps", "Output rate", &by_channel(|health| health.bitrate_bps));
-    gauge("headend_stream_cc_errors_per_minute", "Continuity errors", &by_channel(|h| u64::from(h.cc_errors_per_minute)));
+    gauge(
+        "headend_stream_cc_errors_per_minute",
+        "Continuity errors",
+        &by_channel(|h| u64::from(h.cc_errors_per_minute)),
+    );
     gauge("headend_stream_viewers_count", "Sessions of the last 30 s", &by_channel(|health| u64::from(health.viewers)));
     gauge("headend_stream_last_segment_number", "Last segment", &by_channel(|health| health.last_segment.unwrap_or(0)));
     let slate = by_channel(|health| u64::from(health.state == ChannelState::Slate));
     gauge("headend_stream_slate", "1 while the slate plays", &slate);
-    let inputs: Vec<(String, u64)> =
-        status.inputs.iter().map(|input| (format!("{{input=\"{}\"}}", escaped(&input.feed)), input.counters.bytes)).collect();
+    let inputs: Vec<(String, u64)> = status
+        .inputs
+        .iter()
+        .map(|input| (format!("{{input=\"{}\"}}", escaped(&input.feed)), input.counters.bytes))
+        .collect();
     gauge("headend_input_bytes_total", "Bytes received", &inputs);
     gauge("headend_http_connections_count", "Open connections", &one(status.http.open));
     gauge("headend_http_accepted_total", "Accepted connections", &one(status.http.accepted));

@@ -4,7 +4,11 @@
 //! The clear form goes to loopback and to configured peers; to others only under TLS, because a set-top box can take no
 //! key for a transport stream.
 
-use axum::{body::Body, http::{StatusCode, request::Parts}, response::Response};
+use axum::{
+    body::Body,
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use headend_rt::CancellationToken;

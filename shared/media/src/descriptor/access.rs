@@ -32,11 +32,7 @@ mod tests {
 
     #[test]
     fn fields() {
-        let want = CaDescriptor {
-            system: 0x0500,
-            pid: Pid::new(0x123),
-            private: &[9],
-        };
+        let want = CaDescriptor { system: 0x0500, pid: Pid::new(0x123), private: &[9] };
         assert_eq!(ca(&[0x05, 0x00, 0xE1, 0x23, 9]), Some(want));
         assert_eq!(ca(&[0x05, 0x00, 0xE1]), None);
     }

@@ -18,9 +18,7 @@ pub struct Ac3 {
 
 /// AC-3_descriptor and enhanced_AC-3_descriptor: the same four fields lead both. An empty body is legal in the field.
 pub fn ac3(body: &[u8]) -> Ac3 {
-    let (flags, mut rest) = body
-        .split_first()
-        .map_or((0, body), |(&flags, rest)| (flags, rest));
+    let (flags, mut rest) = body.split_first().map_or((0, body), |(&flags, rest)| (flags, rest));
     let mut field = |flag: u8| {
         if flags & flag == 0 {
             return None;
@@ -29,12 +27,7 @@ pub fn ac3(body: &[u8]) -> Ac3 {
         rest = behind;
         Some(value)
     };
-    Ac3 {
-        component_type: field(0x80),
-        bsid: field(0x40),
-        mainid: field(0x20),
-        asvc: field(0x10),
-    }
+    Ac3 { component_type: field(0x80), bsid: field(0x40), mainid: field(0x20), asvc: field(0x10) }
 }
 
 /// What an AAC_descriptor says.
@@ -53,10 +46,7 @@ pub fn aac(body: &[u8]) -> Option<Aac> {
         [flags, kind, ..] if flags & 0x80 != 0 => Some(*kind),
         _ => None,
     };
-    Some(Aac {
-        profile_and_level,
-        kind,
-    })
+    Some(Aac { profile_and_level, kind })
 }
 
 /// What an HEVC_video_descriptor says.
@@ -75,11 +65,7 @@ pub fn hevc(body: &[u8]) -> Option<Hevc> {
     let [profile, _, _, _, _, _, _, _, _, _, _, level, ..] = *body else {
         return None;
     };
-    Some(Hevc {
-        profile: profile & 0x1F,
-        level,
-        high_tier: profile & 0x20 != 0,
-    })
+    Some(Hevc { profile: profile & 0x1F, level, high_tier: profile & 0x20 != 0 })
 }
 
 #[cfg(test)]
@@ -89,50 +75,17 @@ mod tests {
 
     #[test]
     fn fields() {
-        let want = Ac3 {
-            component_type: Some(0xC2),
-            ..Ac3::default()
-        };
+        let want = Ac3 { component_type: Some(0xC2), ..Ac3::default() };
         assert_eq!(ac3(&[0x80, 0xC2]), want);
-        let want = Ac3 {
-            component_type: Some(0x44),
-            bsid: Some(8),
-            mainid: None,
-            asvc: Some(3),
-        };
+        let want = Ac3 { component_type: Some(0x44), bsid: Some(8), mainid: None, asvc: Some(3) };
         assert_eq!(ac3(&[0xD0, 0x44, 8, 3]), want);
         assert_eq!(ac3(&[]), Ac3::default());
-        assert_eq!(
-            ac3(&[0xF0, 0x44]),
-            Ac3 {
-                component_type: Some(0x44),
-                ..Ac3::default()
-            }
-        );
-        assert_eq!(
-            aac(&[0x58, 0x80, 3]),
-            Some(Aac {
-                profile_and_level: 0x58,
-                kind: Some(3)
-            })
-        );
-        assert_eq!(
-            aac(&[0x52]),
-            Some(Aac {
-                profile_and_level: 0x52,
-                kind: None
-            })
-        );
+        assert_eq!(ac3(&[0xF0, 0x44]), Ac3 { component_type: Some(0x44), ..Ac3::default() });
+        assert_eq!(aac(&[0x58, 0x80, 3]), Some(Aac { profile_and_level: 0x58, kind: Some(3) }));
+        assert_eq!(aac(&[0x52]), Some(Aac { profile_and_level: 0x52, kind: None }));
         assert_eq!(aac(&[]), None);
         let body = [0x22, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 153, 0];
-        assert_eq!(
-            hevc(&body),
-            Some(Hevc {
-                profile: 2,
-                level: 153,
-                high_tier: true
-            })
-        );
+        assert_eq!(hevc(&body), Some(Hevc { profile: 2, level: 153, high_tier: true }));
         assert_eq!(hevc(&body[..11]), None);
     }
 

@@ -23,11 +23,7 @@ pub fn short_event(body: &[u8]) -> Option<ShortEvent<'_>> {
     let (&letters, rest) = body.split_first_chunk()?;
     let (title, rest) = service::text(rest)?;
     let (text, _) = service::text(rest)?;
-    Some(ShortEvent {
-        language: Language::new(letters),
-        title,
-        text,
-    })
+    Some(ShortEvent { language: Language::new(letters), title, text })
 }
 
 /// One extended_event_descriptor out of a row.
@@ -57,13 +53,7 @@ pub fn extended_part(body: &[u8]) -> Option<ExtendedPart<'_>> {
         items.push((description, item));
         loop_rest = behind;
     }
-    Some(ExtendedPart {
-        number: numbers >> 4,
-        last: numbers & 0x0F,
-        language: Language::new([a, b, c]),
-        items,
-        text,
-    })
+    Some(ExtendedPart { number: numbers >> 4, last: numbers & 0x0F, language: Language::new([a, b, c]), items, text })
 }
 
 /// The joined extended description of an event in one language.
@@ -82,10 +72,7 @@ pub struct ExtendedEvent {
 /// Joins the extended_event_descriptors of an event: one result per language, in the order of first appearance. At
 /// most sixteen parts each.
 pub fn extended_events(descriptors: Descriptors<'_>, table: CodeTable) -> Vec<ExtendedEvent> {
-    let mut parts: Vec<_> = descriptors
-        .all(tag::EXTENDED_EVENT)
-        .filter_map(extended_part)
-        .collect();
+    let mut parts: Vec<_> = descriptors.all(tag::EXTENDED_EVENT).filter_map(extended_part).collect();
     let mut languages: Vec<_> = vec![];
     for part in &parts {
         if !languages.contains(&part.language) {
@@ -93,17 +80,11 @@ pub fn extended_events(descriptors: Descriptors<'_>, table: CodeTable) -> Vec<Ex
         }
     }
     parts.sort_by_key(|part| part.number);
-    languages
-        .into_iter()
-        .map(|language| join(language, &parts, table))
-        .collect()
+    languages.into_iter().map(|language| join(language, &parts, table)).collect()
 }
 
 fn join(language: Option<Language>, parts: &[ExtendedPart<'_>], table: CodeTable) -> ExtendedEvent {
-    let mut joined = ExtendedEvent {
-        language,
-        ..ExtendedEvent::default()
-    };
+    let mut joined = ExtendedEvent { language, ..ExtendedEvent::default() };
     let mut next = 0;
     for part in parts.iter().filter(|part| part.language == language) {
         // A part sent twice in one loop adds nothing.
@@ -121,8 +102,7 @@ fn join(language: Option<Language>, parts: &[ExtendedPart<'_>], table: CodeTable
         }
     }
     let of_language = || parts.iter().filter(|part| part.language == language);
-    joined.complete = of_language()
-        .all(|part| (0..=part.last).all(|n| of_language().any(|other| other.number == n)));
+    joined.complete = of_language().all(|part| (0..=part.last).all(|n| of_language().any(|other| other.number == n)));
     joined
 }
 
@@ -137,10 +117,7 @@ pub struct Content {
 
 /// content_descriptor: genres in order.
 pub fn content(body: &[u8]) -> impl Iterator<Item = Content> {
-    body.as_chunks::<2>()
-        .0
-        .iter()
-        .map(|&[genre, user]| Content { genre, user })
+    body.as_chunks::<2>().0.iter().map(|&[genre, user]| Content { genre, user })
 }
 
 /// One rating of a parental_rating_descriptor.
@@ -156,10 +133,7 @@ pub struct ParentalRating {
 pub fn parental_ratings(body: &[u8]) -> impl Iterator<Item = ParentalRating> {
     body.as_chunks::<4>().0.iter().map(|&[a, b, c, rating]| {
         let age = (0x01..=0x0F).contains(&rating).then(|| rating + 3);
-        ParentalRating {
-            country: Language::new([a, b, c]),
-            age,
-        }
+        ParentalRating { country: Language::new([a, b, c]), age }
     })
 }
 
@@ -171,18 +145,8 @@ mod tests {
 
     fn part(numbers: u8, language: &[u8; 3], items: &[(&str, &str)], text: &str) -> Vec<u8> {
         let counted = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-        let items: Vec<u8> = items
-            .iter()
-            .flat_map(|(what, who)| [counted(what), counted(who)].concat())
-            .collect();
-        let body = [
-            &[numbers][..],
-            language,
-            &[u8::try_from(items.len()).unwrap()],
-            &items,
-            &counted(text),
-        ]
-        .concat();
+        let items: Vec<u8> = items.iter().flat_map(|(what, who)| [counted(what), counted(who)].concat()).collect();
+        let body = [&[numbers][..], language, &[u8::try_from(items.len()).unwrap()], &items, &counted(text)].concat();
         compose::descriptor(tag::EXTENDED_EVENT, &body)
     }
 
@@ -205,36 +169,22 @@ mod tests {
         let got = extended_events(Descriptors::new(&bytes.concat()), CodeTable::Iso6937);
         assert_eq!(got.len(), 2);
         assert_eq!((got[0].text.as_str(), got[0].complete), ("Un, deux.", true));
-        assert_eq!(
-            got[0].items,
-            [
-                ("Avec".into(), "A.".into()),
-                ("De".into(), "B. Dupont".into())
-            ]
-        );
+        assert_eq!(got[0].items, [("Avec".into(), "A.".into()), ("De".into(), "B. Dupont".into())]);
         assert_eq!((got[1].text.as_str(), got[1].complete), ("One.", true));
     }
 
     #[test]
     fn a_missing_or_repeated_part() {
-        let bytes = [
-            part(0x22, b"fra", &[], "c"),
-            part(0x02, b"fra", &[], "a"),
-            part(0x02, b"fra", &[], "a"),
-        ];
+        let bytes = [part(0x22, b"fra", &[], "c"), part(0x02, b"fra", &[], "a"), part(0x02, b"fra", &[], "a")];
         let got = extended_events(Descriptors::new(&bytes.concat()), CodeTable::Iso6937);
         assert_eq!((got[0].text.as_str(), got[0].complete), ("ac", false));
     }
 
     #[test]
     fn genres_and_ages() {
-        let genres: Vec<_> = content(&[0x11, 0, 0x43, 9, 7])
-            .map(|c| (c.genre, c.user))
-            .collect();
+        let genres: Vec<_> = content(&[0x11, 0, 0x43, 9, 7]).map(|c| (c.genre, c.user)).collect();
         assert_eq!(genres, [(0x11, 0), (0x43, 9)]);
-        let ages: Vec<_> = parental_ratings(b"FRA\x07ITA\0DEU\x10")
-            .map(|r| r.age)
-            .collect();
+        let ages: Vec<_> = parental_ratings(b"FRA\x07ITA\0DEU\x10").map(|r| r.age).collect();
         assert_eq!(ages, [Some(10), None, None]);
     }
 

@@ -13,12 +13,12 @@ mod walk;
 pub use access::{CaDescriptor, ca};
 pub use codec::{Aac, Ac3, Hevc, aac, ac3, hevc};
 pub use event::{
-    Content, ExtendedEvent, ExtendedPart, ParentalRating, ShortEvent, content, extended_events,
-    extended_part, parental_ratings, short_event,
+    Content, ExtendedEvent, ExtendedPart, ParentalRating, ShortEvent, content, extended_events, extended_part,
+    parental_ratings, short_event,
 };
 pub use service::{ServiceDescriptor, ServiceKind, service};
 pub use stream::{
-    AudioLanguage, Language, NotALanguage, Subtitle, SupplementaryAudio, TeletextPage,
-    component_tag, languages, registration, subtitles, supplementary_audio, teletext,
+    AudioLanguage, Language, NotALanguage, Subtitle, SupplementaryAudio, TeletextPage, component_tag, languages,
+    registration, subtitles, supplementary_audio, teletext,
 };
 pub use walk::{Descriptor, Descriptors, tag};

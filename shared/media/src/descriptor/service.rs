@@ -47,11 +47,7 @@ pub fn service(body: &[u8]) -> Option<ServiceDescriptor<'_>> {
     let (&service_type, rest) = body.split_first()?;
     let (provider, rest) = text(rest)?;
     let (name, _) = text(rest)?;
-    Some(ServiceDescriptor {
-        kind: ServiceKind::of(service_type),
-        provider,
-        name,
-    })
+    Some(ServiceDescriptor { kind: ServiceKind::of(service_type), provider, name })
 }
 
 /// Splits a text with an 8-bit length in front from what follows it.
@@ -67,17 +63,9 @@ mod tests {
 
     #[test]
     fn fields() {
-        let want = ServiceDescriptor {
-            kind: ServiceKind::Tv,
-            provider: b"Rai",
-            name: b"Rai 1",
-        };
+        let want = ServiceDescriptor { kind: ServiceKind::Tv, provider: b"Rai", name: b"Rai 1" };
         assert_eq!(service(b"\x01\x03Rai\x05Rai 1"), Some(want));
-        let want = ServiceDescriptor {
-            kind: ServiceKind::Radio,
-            provider: b"",
-            name: b"",
-        };
+        let want = ServiceDescriptor { kind: ServiceKind::Radio, provider: b"", name: b"" };
         assert_eq!(service(b"\x02\0\0"), Some(want));
         assert_eq!(service(b"\x01\x03Rai\x05Rai"), None);
         assert_eq!(service(b"\x01\x03Ra"), None);
@@ -86,13 +74,9 @@ mod tests {
 
     #[test]
     fn kinds() {
-        let kinds =
-            [0x01, 0x16, 0x19, 0x1F, 0x02, 0x0A, 0x03, 0x0C, 0x00, 0x80].map(ServiceKind::of);
+        let kinds = [0x01, 0x16, 0x19, 0x1F, 0x02, 0x0A, 0x03, 0x0C, 0x00, 0x80].map(ServiceKind::of);
         use ServiceKind::{Data, Other, Radio, Teletext, Tv};
-        assert_eq!(
-            kinds,
-            [Tv, Tv, Tv, Tv, Radio, Radio, Teletext, Data, Other, Other]
-        );
+        assert_eq!(kinds, [Tv, Tv, Tv, Tv, Radio, Radio, Teletext, Data, Other, Other]);
     }
 
     proptest! {

@@ -6,9 +6,7 @@
 use std::fmt;
 
 /// A three-letter language of ISO 639-2, or what a broadcaster sends in its place (`qaa`, `Oth`): as it was sent.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Language([u8; 3]);
 
@@ -20,10 +18,7 @@ pub struct NotALanguage;
 impl Language {
     /// The language of three letters; `None` when one is not printable ASCII.
     pub fn new(letters: [u8; 3]) -> Option<Self> {
-        letters
-            .iter()
-            .all(u8::is_ascii_graphic)
-            .then_some(Self(letters))
+        letters.iter().all(u8::is_ascii_graphic).then_some(Self(letters))
     }
 
     /// The three letters.
@@ -42,11 +37,7 @@ impl TryFrom<String> for Language {
     type Error = NotALanguage;
 
     fn try_from(text: String) -> Result<Self, NotALanguage> {
-        text.as_bytes()
-            .try_into()
-            .ok()
-            .and_then(Self::new)
-            .ok_or(NotALanguage)
+        text.as_bytes().try_into().ok().and_then(Self::new).ok_or(NotALanguage)
     }
 }
 
@@ -67,15 +58,9 @@ pub struct AudioLanguage {
 
 /// ISO_639_language_descriptor: languages in order; entries that are no language are left out.
 pub fn languages(body: &[u8]) -> impl Iterator<Item = AudioLanguage> {
-    body.as_chunks::<4>()
-        .0
-        .iter()
-        .filter_map(|&[a, b, c, audio_type]| {
-            Language::new([a, b, c]).map(|language| AudioLanguage {
-                language,
-                audio_type,
-            })
-        })
+    body.as_chunks::<4>().0.iter().filter_map(|&[a, b, c, audio_type]| {
+        Language::new([a, b, c]).map(|language| AudioLanguage { language, audio_type })
+    })
 }
 
 /// A supplementary_audio_descriptor (§6.4.11): sound for some viewers besides the main one.
@@ -133,24 +118,13 @@ impl TeletextPage {
 
 /// teletext_descriptor: pages in order; entries whose language is none are left out.
 pub fn teletext(body: &[u8]) -> impl Iterator<Item = TeletextPage> {
-    body.as_chunks::<5>()
-        .0
-        .iter()
-        .filter_map(|&[a, b, c, kind, page]| {
-            // Magazine 0 is what viewers call 800; digits are BCD, but pages with letters exist for machines.
-            let magazine = if kind & 7 == 0 {
-                8
-            } else {
-                u16::from(kind & 7)
-            };
-            let (tens, units) = (u16::from(page >> 4), u16::from(page & 0x0F));
-            let language = Language::new([a, b, c])?;
-            Some(TeletextPage {
-                language,
-                kind: kind >> 3,
-                page: magazine * 100 + tens * 10 + units,
-            })
-        })
+    body.as_chunks::<5>().0.iter().filter_map(|&[a, b, c, kind, page]| {
+        // Magazine 0 is what viewers call 800; digits are BCD, but pages with letters exist for machines.
+        let magazine = if kind & 7 == 0 { 8 } else { u16::from(kind & 7) };
+        let (tens, units) = (u16::from(page >> 4), u16::from(page & 0x0F));
+        let language = Language::new([a, b, c])?;
+        Some(TeletextPage { language, kind: kind >> 3, page: magazine * 100 + tens * 10 + units })
+    })
 }
 
 /// One subtitle of a subtitling_descriptor.
@@ -168,18 +142,11 @@ pub struct Subtitle {
 
 /// subtitling_descriptor: subtitles in order; entries whose language is none are left out.
 pub fn subtitles(body: &[u8]) -> impl Iterator<Item = Subtitle> {
-    body.as_chunks::<8>().0.iter().filter_map(
-        |&[a, b, c, kind, comp_high, comp_low, anc_high, anc_low]| {
-            let composition_page = u16::from_be_bytes([comp_high, comp_low]);
-            let ancillary_page = u16::from_be_bytes([anc_high, anc_low]);
-            Language::new([a, b, c]).map(|language| Subtitle {
-                language,
-                kind,
-                composition_page,
-                ancillary_page,
-            })
-        },
-    )
+    body.as_chunks::<8>().0.iter().filter_map(|&[a, b, c, kind, comp_high, comp_low, anc_high, anc_low]| {
+        let composition_page = u16::from_be_bytes([comp_high, comp_low]);
+        let ancillary_page = u16::from_be_bytes([anc_high, anc_low]);
+        Language::new([a, b, c]).map(|language| Subtitle { language, kind, composition_page, ancillary_page })
+    })
 }
 
 #[cfg(test)]
@@ -193,9 +160,7 @@ mod tests {
 
     #[test]
     fn languages_in_order() {
-        let got: Vec<_> = languages(b"fra\0qad\x03\0\0\0\0x")
-            .map(|l| (l.language.to_string(), l.audio_type))
-            .collect();
+        let got: Vec<_> = languages(b"fra\0qad\x03\0\0\0\0x").map(|l| (l.language.to_string(), l.audio_type)).collect();
         assert_eq!(got, [("fra".into(), 0), ("qad".into(), 3)]);
         assert_eq!(languages(b"fr").count(), 0);
         assert!(Language::try_from(String::from("français")).is_err());
@@ -205,39 +170,18 @@ mod tests {
     #[test]
     fn pages() {
         let got: Vec<_> = teletext(b"ita\x09\x00ita\x11\x77eng\x17\x78ger\x10\x01").collect();
-        let page = |text: &str, kind, page| TeletextPage {
-            language: language(text),
-            kind,
-            page,
-        };
-        assert_eq!(
-            got,
-            [
-                page("ita", 1, 100),
-                page("ita", 2, 177),
-                page("eng", 2, 778),
-                page("ger", 2, 801)
-            ]
-        );
+        let page = |text: &str, kind, page| TeletextPage { language: language(text), kind, page };
+        assert_eq!(got, [page("ita", 1, 100), page("ita", 2, 177), page("eng", 2, 778), page("ger", 2, 801)]);
         assert!(!got[0].is_subtitle() && got[1].is_subtitle());
         let got: Vec<_> = subtitles(b"fra\x24\0\x01\0\x01").collect();
-        let want = Subtitle {
-            language: language("fra"),
-            kind: 0x24,
-            composition_page: 1,
-            ancillary_page: 1,
-        };
+        let want = Subtitle { language: language("fra"), kind: 0x24, composition_page: 1, ancillary_page: 1 };
         assert_eq!(got, [want]);
     }
 
     #[test]
     fn supplementary() {
         let read = supplementary_audio(b"\x06\x85fra").unwrap();
-        let want = SupplementaryAudio {
-            complete: true,
-            classification: 1,
-            language: Some(language("fra")),
-        };
+        let want = SupplementaryAudio { complete: true, classification: 1, language: Some(language("fra")) };
         assert_eq!(read, want);
         assert_eq!(supplementary_audio(b"\x06\x84fra").unwrap().language, None);
         assert_eq!(supplementary_audio(b"\x06\x85fr").unwrap().language, None);

@@ -81,9 +81,7 @@ impl<'a> Descriptors<'a> {
 
     /// The bodies of all descriptors with this tag, in order.
     pub fn all(&self, tag: u8) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        (*self)
-            .filter(move |descriptor| descriptor.tag == tag)
-            .map(|descriptor| descriptor.body)
+        (*self).filter(move |descriptor| descriptor.tag == tag).map(|descriptor| descriptor.body)
     }
 }
 

@@ -10,9 +10,7 @@ use crate::descriptor::ServiceKind;
 use crate::guide::{GuideNews, GuideWatch};
 use crate::packet::{PACKET_BYTES, Packet, Pid, Scrambling};
 use crate::resync::Resync;
-use crate::service::{
-    Damage, Service, ServiceEvent, ServiceId, ServiceWatch, Services, Stream, StreamKind,
-};
+use crate::service::{Damage, Service, ServiceEvent, ServiceId, ServiceWatch, Services, Stream, StreamKind};
 use crate::table::TableError;
 use crate::text::TextDefaults;
 
@@ -104,10 +102,7 @@ impl Inspector {
             tei: 0,
             crc_errors: 0,
         };
-        Self {
-            resync: Resync::default(),
-            tally,
-        }
+        Self { resync: Resync::default(), tally }
     }
 
     /// Takes the next bytes, of any framing and cut anywhere.
@@ -142,11 +137,7 @@ impl Inspector {
             tsid: services.tsid,
             onid: services.onid,
             network: services.network.clone(),
-            services: services
-                .list
-                .iter()
-                .map(|(id, service)| tally.service(*id, service))
-                .collect(),
+            services: services.list.iter().map(|(id, service)| tally.service(*id, service)).collect(),
             epg: tally.epg(),
         }
     }
@@ -173,10 +164,7 @@ impl Tally {
         }
         let mut crc_errors = 0;
         let mut count = |damage| {
-            crc_errors += u64::from(matches!(
-                damage,
-                Damage::Table(_, TableError::BadCrc { .. })
-            ));
+            crc_errors += u64::from(matches!(damage, Damage::Table(_, TableError::BadCrc { .. })));
         };
         self.services.push(packet, &mut |event| {
             if let ServiceEvent::Damaged(damage) = event {
@@ -192,11 +180,7 @@ impl Tally {
     }
 
     fn service(&self, id: ServiceId, service: &Service) -> ReportService {
-        let streams: Vec<_> = service
-            .streams
-            .iter()
-            .map(|stream| self.stream(stream))
-            .collect();
+        let streams: Vec<_> = service.streams.iter().map(|stream| self.stream(stream)).collect();
         let seen = streams.iter().any(|stream| stream.packets > 0);
         ReportService {
             id,
@@ -205,11 +189,7 @@ impl Tally {
             kind: service.kind.or_else(|| kind_of(&streams)),
             pmt_pid: service.pmt_pid,
             pcr_pid: service.pcr_pid,
-            scrambled: if seen {
-                streams.iter().any(|stream| stream.scrambled)
-            } else {
-                service.may_be_scrambled
-            },
+            scrambled: if seen { streams.iter().any(|stream| stream.scrambled) } else { service.may_be_scrambled },
             ca_systems: service.ca_systems(),
             streams,
         }
@@ -217,11 +197,7 @@ impl Tally {
 
     fn stream(&self, stream: &Stream) -> ReportStream {
         let counts = self.counts[stream.pid.index()];
-        let languages: Vec<_> = stream
-            .languages
-            .iter()
-            .map(|language| language.as_str())
-            .collect();
+        let languages: Vec<_> = stream.languages.iter().map(|language| language.as_str()).collect();
         ReportStream {
             pid: stream.pid,
             kind: stream.kind(),
@@ -245,11 +221,7 @@ impl Tally {
                 event_id: event.id,
                 start: event.start,
                 duration_s: event.duration_secs,
-                title: event
-                    .titles
-                    .first()
-                    .map(|title| title.title.clone())
-                    .unwrap_or_default(),
+                title: event.titles.first().map(|title| title.title.clone()).unwrap_or_default(),
                 language: event.titles.first().and_then(|title| title.language),
                 running: event.running,
             })
@@ -277,11 +249,7 @@ mod tests {
     fn check(pcrs: &[(u64, u64, bool)], want: Option<u64>) {
         let mut clock = Clock::default();
         for (millis, number, discontinuity) in pcrs {
-            clock.note(
-                millis * PCR_HERTZ / 1000 % PCR_MODULUS,
-                *number,
-                *discontinuity,
-            );
+            clock.note(millis * PCR_HERTZ / 1000 % PCR_MODULUS, *number, *discontinuity);
         }
         assert_eq!(clock.bitrate(), want, "{pcrs:?}");
     }
@@ -293,42 +261,12 @@ mod tests {
         check(&[], None);
         check(&[(0, 0, false)], None);
         check(&[(0, 0, false), (0, 9, false)], None);
-        check(
-            &[(0, 0, false), (100, 100, false), (200, 200, false)],
-            steady,
-        );
+        check(&[(0, 0, false), (100, 100, false), (200, 200, false)], steady);
         // Jumps onward, back and announced are left out; a wrap is none.
-        check(
-            &[
-                (0, 0, false),
-                (100, 100, false),
-                (5000, 101, false),
-                (5100, 201, false),
-            ],
-            steady,
-        );
-        check(
-            &[
-                (900, 0, false),
-                (1000, 100, false),
-                (10, 101, false),
-                (110, 201, false),
-            ],
-            steady,
-        );
-        check(
-            &[
-                (0, 0, false),
-                (100, 100, false),
-                (150, 900, true),
-                (250, 1000, false),
-            ],
-            steady,
-        );
+        check(&[(0, 0, false), (100, 100, false), (5000, 101, false), (5100, 201, false)], steady);
+        check(&[(900, 0, false), (1000, 100, false), (10, 101, false), (110, 201, false)], steady);
+        check(&[(0, 0, false), (100, 100, false), (150, 900, true), (250, 1000, false)], steady);
         let wrap = PCR_MODULUS * 1000 / PCR_HERTZ;
-        check(
-            &[(wrap - 49, 0, false), (wrap + 51, 100, false)],
-            Some(1_504_000),
-        );
+        check(&[(wrap - 49, 0, false), (wrap + 51, 100, false)], Some(1_504_000));
     }
 }

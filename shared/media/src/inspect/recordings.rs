@@ -11,10 +11,9 @@ const RAI1: &[u8] = include_bytes!("../../../../tests/fixtures/ts/rai1.ts");
 const H264_AAC: &[u8] = include_bytes!("../../../../tests/fixtures/ts/h264-aac.ts");
 const EAC3: &[u8] = include_bytes!("../../../../tests/fixtures/ts/eac3.ts");
 
-const FRANCE2_SERVICES: &[&str] = &[
-    "257 France 2 GR1 A tv pmt=6e pcr=78: 78 h264, 82 eac3 fre, 83 eac3 fra, 84 eac3 qaa, \
-     8c dvb_subtitle fra, 8e dvb_subtitle fra",
-];
+const FRANCE2_SERVICES: &[&str] =
+    &["257 France 2 GR1 A tv pmt=6e pcr=78: 78 h264, 82 eac3 fre, 83 eac3 fra, 84 eac3 qaa, \
+     8c dvb_subtitle fra, 8e dvb_subtitle fra"];
 const RAI1_SERVICES: &[&str] = &[
     "3401 Rai 1 Rai tv pmt=102 pcr=200: 200 mpeg2video, 28a mp2 ita, 2b6 mp2 Oth, 240 dvb_teletext ita,eng, 2bb mp2 eng",
     "3402 Rai 2 Rai tv pmt=101 pcr=201: 201 mpeg2video, 28b mp2 ita, 2b7 mp2 Oth, 2b8 mp2 eng, 241 dvb_teletext ita,eng",
@@ -29,12 +28,8 @@ const H264_AAC_SERVICES: &[&str] = &["1 - - tv pmt=63 pcr=1fff: 64 aac, 65 h264"
 const EAC3_SERVICES: &[&str] =
     &["1 - - tv pmt=1000 pcr=100: 100 h264, 101 aac eng, 102 aac eng, 103 eac3 eng, 104 eac3 eng"];
 
-const RECORDINGS: [(&[u8], &[&str]); 4] = [
-    (FRANCE2, FRANCE2_SERVICES),
-    (RAI1, RAI1_SERVICES),
-    (H264_AAC, H264_AAC_SERVICES),
-    (EAC3, EAC3_SERVICES),
-];
+const RECORDINGS: [(&[u8], &[&str]); 4] =
+    [(FRANCE2, FRANCE2_SERVICES), (RAI1, RAI1_SERVICES), (H264_AAC, H264_AAC_SERVICES), (EAC3, EAC3_SERVICES)];
 
 fn inspect<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Report {
     let mut inspector = Inspector::new(TextDefaults::default());
@@ -47,25 +42,15 @@ fn inspect<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Report {
 fn line_up(report: &Report) -> Vec<String> {
     let services = report.services.iter().map(|service| {
         let streams = service.streams.iter().filter_map(|stream| {
-            let language = stream
-                .language
-                .as_ref()
-                .map_or(String::new(), |language| format!(" {language}"));
-            Some(format!(
-                "{:x} {}{language}",
-                stream.pid.value(),
-                stream.codec.as_ref()?
-            ))
+            let language = stream.language.as_ref().map_or(String::new(), |language| format!(" {language}"));
+            Some(format!("{:x} {}{language}", stream.pid.value(), stream.codec.as_ref()?))
         });
         format!(
             "{} {} {} {} pmt={:x} pcr={:x}: {}",
             service.id,
             service.name.as_deref().unwrap_or("-"),
             service.provider.as_deref().unwrap_or("-"),
-            serde_json::to_value(service.kind)
-                .unwrap()
-                .as_str()
-                .unwrap(),
+            serde_json::to_value(service.kind).unwrap().as_str().unwrap(),
             service.pmt_pid.unwrap().value(),
             service.pcr_pid.unwrap().value(),
             streams.collect::<Vec<_>>().join(", "),
@@ -85,10 +70,7 @@ fn check(mistreat: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<Report> {
 }
 
 fn framed(bytes: &[u8], before: &[u8], behind: &[u8]) -> Vec<u8> {
-    bytes
-        .chunks(PACKET_BYTES)
-        .flat_map(|packet| [before, packet, behind].concat())
-        .collect()
+    bytes.chunks(PACKET_BYTES).flat_map(|packet| [before, packet, behind].concat()).collect()
 }
 
 /// Flips a bit about once in 2,000 bytes; a small generator of Marsaglia's, so that a failure can be had again.
@@ -110,12 +92,7 @@ fn whole_recordings() {
         let report = inspect([recording]);
         assert_eq!(line_up(&report), want);
         assert_eq!(report.packets, recording.len() as u64 / 188);
-        let errors = (
-            report.sync_losses,
-            report.cc_errors,
-            report.tei,
-            report.crc_errors,
-        );
+        let errors = (report.sync_losses, report.cc_errors, report.tei, report.crc_errors);
         assert_eq!(errors, (0, 0, 0, 0));
         assert!(report.services.iter().all(|service| !service.scrambled));
     }
@@ -124,44 +101,20 @@ fn whole_recordings() {
 #[test]
 fn multiplex_and_guide() {
     let report = inspect([RAI1]);
-    assert_eq!(
-        (report.tsid, report.onid, report.network.as_deref()),
-        (Some(0x4800), Some(318), Some("Rai"))
-    );
+    assert_eq!((report.tsid, report.onid, report.network.as_deref()), (Some(0x4800), Some(318), Some("Rai")));
     // A multiplex of 22.4 Mbit/s, by its PCR.
-    assert!(
-        report
-            .bitrate
-            .is_some_and(|bitrate| (22_300_000..22_500_000).contains(&bitrate))
-    );
+    assert!(report.bitrate.is_some_and(|bitrate| (22_300_000..22_500_000).contains(&bitrate)));
     let first = &report.epg[0];
-    assert_eq!(
-        (
-            first.service.0,
-            first.event_id,
-            first.duration_s,
-            first.running
-        ),
-        (3401, 59625, Some(3300), true)
-    );
+    assert_eq!((first.service.0, first.event_id, first.duration_s, first.running), (3401, 59625, Some(3300), true));
     assert_eq!(first.title, "Santa Messa dalla Chiesa di Sant'Andrea");
     assert_eq!(first.start.unwrap().to_string(), "2022-01-16T09:55:00Z");
-    assert!(
-        report
-            .epg
-            .windows(2)
-            .all(|pair| pair[0].service <= pair[1].service)
-    );
+    assert!(report.epg.windows(2).all(|pair| pair[0].service <= pair[1].service));
 }
 
 #[test]
 fn streams_without_packets_or_clock() {
     let report = inspect([EAC3]);
-    let packets: Vec<_> = report.services[0]
-        .streams
-        .iter()
-        .map(|stream| stream.packets)
-        .collect();
+    let packets: Vec<_> = report.services[0].streams.iter().map(|stream| stream.packets).collect();
     assert_eq!((packets, report.bitrate), (vec![0, 0, 0, 661, 0], None));
 }
 
@@ -181,11 +134,7 @@ fn scrambled_and_marked_packets() {
     }
     let report = inspect([&bytes[..]]);
     let service = &report.services[0];
-    let scrambled: Vec<_> = service
-        .streams
-        .iter()
-        .map(|stream| stream.scrambled)
-        .collect();
+    let scrambled: Vec<_> = service.streams.iter().map(|stream| stream.scrambled).collect();
     assert_eq!(scrambled, [true, false, false, false, false, false]);
     assert!(service.scrambled && report.cc_errors == 0);
     // What is marked as damaged belongs to no PID.
@@ -221,27 +170,15 @@ fn flipped_bits() {
 #[test]
 fn lost_bytes() {
     // Every 100,000 bytes a hole, as a socket that overflows leaves it.
-    let reports = check(|bytes| {
-        bytes
-            .chunks(100_000)
-            .flat_map(|part| &part[..part.len().min(99_000)])
-            .copied()
-            .collect()
-    });
-    assert!(
-        reports
-            .iter()
-            .all(|report| report.sync_losses > 0 && report.cc_errors > 0)
-    );
+    let reports =
+        check(|bytes| bytes.chunks(100_000).flat_map(|part| &part[..part.len().min(99_000)]).copied().collect());
+    assert!(reports.iter().all(|report| report.sync_losses > 0 && report.cc_errors > 0));
 }
 
 #[test]
 fn nothing_and_noise() {
     let nothing = inspect([]);
-    assert_eq!(
-        (nothing.packets, nothing.bitrate, nothing.services.len()),
-        (0, None, 0)
-    );
+    assert_eq!((nothing.packets, nothing.bitrate, nothing.services.len()), (0, None, 0));
     let json = serde_json::to_value(&nothing).unwrap();
     assert_eq!(json["tsid"], serde_json::Value::Null);
     inspect([&flip(vec![0x47; 100_000], 1)[..]]);
@@ -251,14 +188,7 @@ fn nothing_and_noise() {
 fn the_contract() {
     let report = inspect([FRANCE2]);
     let json = serde_json::to_value(&report).unwrap();
-    let keys = |value: &serde_json::Value| {
-        value
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let sorted = |text: &str| {
         let mut keys: Vec<_> = text.split(' ').map(String::from).collect();
         keys.sort();
@@ -269,19 +199,10 @@ fn the_contract() {
     let service = "id name provider type pmt_pid pcr_pid scrambled ca_systems streams";
     assert_eq!(keys(&json["services"][0]), sorted(service));
     let stream = &json["services"][0]["streams"][1];
-    assert_eq!(
-        keys(stream),
-        sorted("pid type codec language packets cc_errors scrambled")
-    );
-    assert_eq!(
-        (&stream["pid"], &stream["type"], &stream["codec"]),
-        (&130.into(), &"audio".into(), &"eac3".into())
-    );
+    assert_eq!(keys(stream), sorted("pid type codec language packets cc_errors scrambled"));
+    assert_eq!((&stream["pid"], &stream["type"], &stream["codec"]), (&130.into(), &"audio".into(), &"eac3".into()));
     let guide = serde_json::to_value(inspect([RAI1])).unwrap();
-    assert_eq!(
-        keys(&guide["epg"][0]),
-        sorted("service event_id start duration_s title language running")
-    );
+    assert_eq!(keys(&guide["epg"][0]), sorted("service event_id start duration_s title language running"));
     assert_eq!(guide["epg"][0]["start"], "2022-01-16T09:55:00Z");
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
 }

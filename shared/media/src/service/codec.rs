@@ -102,26 +102,22 @@ pub fn codec_of_stream(stream_type: u8, descriptors: Descriptors<'_>) -> Codec {
 
 /// Private PES: DVB puts AC-3, E-AC-3, subtitles and teletext there and says which by descriptors.
 fn codec_of_private(descriptors: Descriptors<'_>) -> Codec {
-    let by_tag = descriptors
-        .into_iter()
-        .find_map(|descriptor| match descriptor.tag {
-            tag::AC3 => Some(Codec::Ac3),
-            tag::EAC3 => Some(Codec::Eac3),
-            tag::AAC => Some(Codec::Aac),
-            tag::HEVC => Some(Codec::Hevc),
-            tag::TELETEXT => Some(Codec::Teletext),
-            tag::SUBTITLING => Some(Codec::DvbSubtitle),
-            _ => None,
-        });
+    let by_tag = descriptors.into_iter().find_map(|descriptor| match descriptor.tag {
+        tag::AC3 => Some(Codec::Ac3),
+        tag::EAC3 => Some(Codec::Eac3),
+        tag::AAC => Some(Codec::Aac),
+        tag::HEVC => Some(Codec::Hevc),
+        tag::TELETEXT => Some(Codec::Teletext),
+        tag::SUBTITLING => Some(Codec::DvbSubtitle),
+        _ => None,
+    });
     let by_registration = || {
-        descriptors
-            .all(tag::REGISTRATION)
-            .find_map(|body| match &registration(body)? {
-                b"AC-3" => Some(Codec::Ac3),
-                b"EAC3" => Some(Codec::Eac3),
-                b"HEVC" => Some(Codec::Hevc),
-                _ => None,
-            })
+        descriptors.all(tag::REGISTRATION).find_map(|body| match &registration(body)? {
+            b"AC-3" => Some(Codec::Ac3),
+            b"EAC3" => Some(Codec::Eac3),
+            b"HEVC" => Some(Codec::Hevc),
+            _ => None,
+        })
     };
     by_tag.or_else(by_registration).unwrap_or(Codec::Other)
 }
@@ -136,11 +132,7 @@ pub fn codec_of_payload(es: &[u8]) -> Option<Codec> {
         // Eleven bits 0x2B7 (ISO/IEC 14496-3 §1.7.2).
         [0x56, second, ..] if second & 0xE0 == 0xE0 => Some(Codec::AacLatm),
         // bsid above 10 is the enhanced syntax (TS 102 366 §E.1.3).
-        [0x0B, 0x77, _, _, _, bsid, ..] => Some(if bsid >> 3 > 10 {
-            Codec::Eac3
-        } else {
-            Codec::Ac3
-        }),
+        [0x0B, 0x77, _, _, _, bsid, ..] => Some(if bsid >> 3 > 10 { Codec::Eac3 } else { Codec::Ac3 }),
         _ => None,
     }
 }
@@ -152,10 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(stream_type: u8, descriptors: &[u8], want: Codec) {
-        assert_eq!(
-            codec_of_stream(stream_type, Descriptors::new(descriptors)),
-            want
-        );
+        assert_eq!(codec_of_stream(stream_type, Descriptors::new(descriptors)), want);
     }
 
     #[test]
@@ -165,21 +154,9 @@ mod tests {
         check(0x05, &[], Codec::Other);
         check(0x06, &[], Codec::Other);
         check(0x06, &descriptor(tag::AC3, &[0]), Codec::Ac3);
-        check(
-            0x06,
-            &[descriptor(0x52, &[1]), descriptor(tag::EAC3, &[0])].concat(),
-            Codec::Eac3,
-        );
-        check(
-            0x06,
-            &descriptor(tag::SUBTITLING, b"fra\x10\0\x01\0\x01"),
-            Codec::DvbSubtitle,
-        );
-        check(
-            0x06,
-            &descriptor(tag::TELETEXT, b"ita\x09\0"),
-            Codec::Teletext,
-        );
+        check(0x06, &[descriptor(0x52, &[1]), descriptor(tag::EAC3, &[0])].concat(), Codec::Eac3);
+        check(0x06, &descriptor(tag::SUBTITLING, b"fra\x10\0\x01\0\x01"), Codec::DvbSubtitle);
+        check(0x06, &descriptor(tag::TELETEXT, b"ita\x09\0"), Codec::Teletext);
         check(0x06, &descriptor(tag::REGISTRATION, b"EAC3"), Codec::Eac3);
         check(0x06, &descriptor(tag::REGISTRATION, b"Opus"), Codec::Other);
     }
@@ -190,14 +167,8 @@ mod tests {
         assert_eq!(codec_of_payload(&[0xFF, 0xF9]), Some(Codec::Aac));
         assert_eq!(codec_of_payload(&[0xFF, 0xFD, 0xA4]), Some(Codec::Mpa));
         assert_eq!(codec_of_payload(&[0x56, 0xE1]), Some(Codec::AacLatm));
-        assert_eq!(
-            codec_of_payload(&[0x0B, 0x77, 0, 0xFF, 0x34, 0x85]),
-            Some(Codec::Eac3)
-        );
-        assert_eq!(
-            codec_of_payload(&[0x0B, 0x77, 0, 0, 0, 0x40]),
-            Some(Codec::Ac3)
-        );
+        assert_eq!(codec_of_payload(&[0x0B, 0x77, 0, 0xFF, 0x34, 0x85]), Some(Codec::Eac3));
+        assert_eq!(codec_of_payload(&[0x0B, 0x77, 0, 0, 0, 0x40]), Some(Codec::Ac3));
         assert_eq!(codec_of_payload(&[0x00, 0xFF]), None);
         assert_eq!(codec_of_payload(&[]), None);
     }

@@ -11,16 +11,8 @@ use crate::text::{CodeTable, TextDefaults};
 const MAP: Pid = Pid::new(0x100);
 
 fn pat(tsid: u16, version: u8, programmes: &[(u16, Pid)]) -> Vec<u8> {
-    let entry = |&(number, pid): &(u16, Pid)| {
-        [number.to_be_bytes(), (pid.value() | 0xE000).to_be_bytes()].concat()
-    };
-    compose::section(
-        0,
-        tsid,
-        version,
-        (0, 0),
-        &programmes.iter().flat_map(entry).collect::<Vec<_>>(),
-    )
+    let entry = |&(number, pid): &(u16, Pid)| [number.to_be_bytes(), (pid.value() | 0xE000).to_be_bytes()].concat();
+    compose::section(0, tsid, version, (0, 0), &programmes.iter().flat_map(entry).collect::<Vec<_>>())
 }
 
 fn pmt(programme: u16, version: u8, streams: &[(u8, u16, &[u8])]) -> Vec<u8> {
@@ -52,19 +44,13 @@ struct Mux {
 
 impl Mux {
     fn new() -> Self {
-        Self {
-            watch: ServiceWatch::new(TextDefaults::default()),
-            counters: Default::default(),
-        }
+        Self { watch: ServiceWatch::new(TextDefaults::default()), counters: Default::default() }
     }
 
     fn feed(&mut self, pid: Pid, section: &[u8]) -> Vec<ServiceEvent> {
         let mut events = vec![];
         for bytes in compose::packets(pid, section, self.counters.entry(pid).or_default()) {
-            self.watch
-                .push(&Packet::new(&bytes).unwrap(), &mut |event| {
-                    events.push(event)
-                });
+            self.watch.push(&Packet::new(&bytes).unwrap(), &mut |event| events.push(event));
         }
         events
     }
@@ -79,10 +65,7 @@ impl Mux {
                 (id.0, service.name.as_deref(), pids.collect::<Vec<_>>())
             })
             .collect();
-        let want: Vec<_> = want
-            .iter()
-            .map(|(id, name, pids)| (*id, *name, pids.to_vec()))
-            .collect();
+        let want: Vec<_> = want.iter().map(|(id, name, pids)| (*id, *name, pids.to_vec())).collect();
         assert_eq!(got, want);
     }
 }
@@ -90,16 +73,10 @@ impl Mux {
 #[test]
 fn tables_in_any_order() {
     let mut mux = Mux::new();
-    assert_eq!(
-        mux.feed(Pid::SDT, &sdt(0, &[(7, b"Sept"), (8, b"Huit")])),
-        [ServiceEvent::Names]
-    );
+    assert_eq!(mux.feed(Pid::SDT, &sdt(0, &[(7, b"Sept"), (8, b"Huit")])), [ServiceEvent::Names]);
     mux.check(&[(7, Some("Sept"), &[]), (8, Some("Huit"), &[])]);
     assert!(mux.feed(MAP, &pmt(7, 0, &[(0x1B, 0x200, &[])])).is_empty());
-    assert_eq!(
-        mux.feed(Pid::PAT, &pat(5, 0, &[(7, MAP)])),
-        [ServiceEvent::Programmes]
-    );
+    assert_eq!(mux.feed(Pid::PAT, &pat(5, 0, &[(7, MAP)])), [ServiceEvent::Programmes]);
     mux.check(&[(7, Some("Sept"), &[])]);
     let map = pmt(7, 0, &[(0x1B, 0x200, &[])]);
     assert_eq!(mux.feed(MAP, &map), [ServiceEvent::Map(ServiceId(7))]);
@@ -164,45 +141,21 @@ fn damage_is_told_and_changes_nothing() {
 fn network_access_and_default_text() {
     let mut defaults = TextDefaults::default();
     defaults.set_service(0x13E, 7, CodeTable::Iso8859(15));
-    let mut mux = Mux {
-        watch: ServiceWatch::new(defaults),
-        ..Mux::new()
-    };
+    let mut mux = Mux { watch: ServiceWatch::new(defaults), ..Mux::new() };
     mux.feed(Pid::PAT, &pat(5, 0, &[(7, MAP), (8, MAP)]));
-    mux.feed(
-        Pid::SDT,
-        &sdt(0, &[(7, b"T\xE9l\xE9"), (8, b"T\xC2el\xC2e ")]),
-    );
+    mux.feed(Pid::SDT, &sdt(0, &[(7, b"T\xE9l\xE9"), (8, b"T\xC2el\xC2e ")]));
     mux.check(&[(7, Some("Télé"), &[]), (8, Some("Télé"), &[])]);
     let name = compose::descriptor(tag::NETWORK_NAME, b"R\xC2eseau");
     let nit = [compose::counted(&name), compose::counted(&[])].concat();
-    assert_eq!(
-        mux.feed(Pid::NIT, &compose::section(0x40, 1, 0, (0, 0), &nit)),
-        [ServiceEvent::Network]
-    );
+    assert_eq!(mux.feed(Pid::NIT, &compose::section(0x40, 1, 0, (0, 0), &nit)), [ServiceEvent::Network]);
     let cat = compose::descriptor(tag::CA, &[0x05, 0x00, 0xE0, 0xC0]);
-    assert_eq!(
-        mux.feed(Pid::CAT, &compose::section(1, 0xFFFF, 0, (0, 0), &cat)),
-        [ServiceEvent::Access]
-    );
+    assert_eq!(mux.feed(Pid::CAT, &compose::section(1, 0xFFFF, 0, (0, 0), &cat)), [ServiceEvent::Access]);
     let services = mux.watch.services();
-    assert_eq!(
-        (services.onid, services.network.as_deref()),
-        (Some(0x13E), Some("Réseau"))
-    );
-    assert_eq!(
-        services.emm,
-        [CaSystem {
-            system: 0x0500,
-            pid: Pid::new(0xC0)
-        }]
-    );
+    assert_eq!((services.onid, services.network.as_deref()), (Some(0x13E), Some("Réseau")));
+    assert_eq!(services.emm, [CaSystem { system: 0x0500, pid: Pid::new(0xC0) }]);
     let ecm = compose::descriptor(tag::CA, &[0x01, 0x00, 0xE0, 0xC1]);
     mux.feed(MAP, &pmt(7, 0, &[(0x1B, 0x200, &ecm), (0x03, 0x201, &ecm)]));
-    assert_eq!(
-        mux.watch.services().list[&ServiceId(7)].ca_systems(),
-        [0x0100]
-    );
+    assert_eq!(mux.watch.services().list[&ServiceId(7)].ca_systems(), [0x0100]);
 }
 
 #[test]
@@ -212,28 +165,17 @@ fn audio_announced_as_what_it_is_not() {
     mux.feed(MAP, &pmt(7, 0, &[(0x03, 0x201, &[]), (0x03, 0x202, &[])]));
     let mut pes = |pid: u8, es: [u8; 2]| {
         let mut bytes = [0; PACKET_BYTES];
-        let head = [
-            0x47, 0x42, pid, 0x10, 0, 0, 1, 0xC0, 0, 0, 0x80, 0, 0, es[0], es[1],
-        ];
+        let head = [0x47, 0x42, pid, 0x10, 0, 0, 1, 0xC0, 0, 0, 0x80, 0, 0, es[0], es[1]];
         bytes[..head.len()].copy_from_slice(&head);
         let mut events = vec![];
-        mux.watch.push(&Packet::new(&bytes).unwrap(), &mut |event| {
-            events.push(event)
-        });
+        mux.watch.push(&Packet::new(&bytes).unwrap(), &mut |event| events.push(event));
         events
     };
-    assert_eq!(
-        pes(1, [0xFF, 0xF1]),
-        [ServiceEvent::Codec(ServiceId(7), Pid::new(0x201))]
-    );
+    assert_eq!(pes(1, [0xFF, 0xF1]), [ServiceEvent::Codec(ServiceId(7), Pid::new(0x201))]);
     assert!(pes(1, [0xFF, 0xFD]).is_empty());
     assert!(pes(2, [0xFF, 0xFD]).is_empty());
     assert!(pes(2, [0xFF, 0xF1]).is_empty());
-    let codecs: Vec<_> = mux.watch.services().list[&ServiceId(7)]
-        .streams
-        .iter()
-        .map(|s| s.codec)
-        .collect();
+    let codecs: Vec<_> = mux.watch.services().list[&ServiceId(7)].streams.iter().map(|s| s.codec).collect();
     assert_eq!(codecs, [Codec::Aac, Codec::Mpa]);
 }
 
@@ -244,10 +186,7 @@ fn the_count_of_services_is_bounded() {
         let ids = (1..=200_u16).map(|id| (u16::from(number) * 200 + id, Pid::new(id)));
         let mut body = pat(5, 0, &ids.collect::<Vec<_>>());
         body.truncate(body.len() - 4);
-        mux.feed(
-            Pid::PAT,
-            &compose::section(0, 5, 0, (number, 19), &body[8..]),
-        );
+        mux.feed(Pid::PAT, &compose::section(0, 5, 0, (number, 19), &body[8..]));
     }
     assert_eq!(mux.watch.services().list.len(), 1024);
 }

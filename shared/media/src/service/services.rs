@@ -8,9 +8,7 @@ use crate::descriptor::{Descriptors, Language, ServiceKind};
 use crate::packet::Pid;
 
 /// `service_id` of DVB, which is `program_number` of MPEG.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct ServiceId(pub u16);
 
@@ -64,12 +62,7 @@ impl Service {
     /// Numbers of all conditional access systems, of the service and of single streams, in rising order.
     pub fn ca_systems(&self) -> Vec<u16> {
         let of_streams = self.streams.iter().flat_map(|stream| &stream.ecm);
-        let mut systems: Vec<_> = self
-            .ecm
-            .iter()
-            .chain(of_streams)
-            .map(|ca| ca.system)
-            .collect();
+        let mut systems: Vec<_> = self.ecm.iter().chain(of_streams).map(|ca| ca.system).collect();
         systems.sort_unstable();
         systems.dedup();
         systems

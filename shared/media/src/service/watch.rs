@@ -13,9 +13,7 @@ use super::{Codec, codec_of_payload, codec_of_stream};
 use crate::descriptor::{self, Descriptors, Language, ServiceKind, tag};
 use crate::packet::{Packet, Pid, Scrambling};
 use crate::section::{Defect, SectionReader};
-use crate::table::{
-    Arrival, Cat, LongSection, Nit, Pat, PatEntry, Pmt, PmtStream, Sdt, TableError, Versions,
-};
+use crate::table::{Arrival, Cat, LongSection, Nit, Pat, PatEntry, Pmt, PmtStream, Sdt, TableError, Versions};
 use crate::text::{TextDefaults, decode};
 
 /// Services kept of one multiplex; a satellite transponder has about a hundred.
@@ -119,14 +117,10 @@ impl ServiceWatch {
         let pid = packet.pid();
         if let Some(reader) = self.readers.get_mut(&pid) {
             let mut sections = vec![];
-            reader.push(packet, &mut |result| {
-                sections.push(result.map(<[u8]>::to_vec))
-            });
+            reader.push(packet, &mut |result| sections.push(result.map(<[u8]>::to_vec)));
             for result in sections {
                 let handled = match result {
-                    Ok(section) => self
-                        .take(pid, &section, emit)
-                        .map_err(|error| Damage::Table(pid, error)),
+                    Ok(section) => self.take(pid, &section, emit).map_err(|error| Damage::Table(pid, error)),
                     Err(defect) => Err(Damage::Framing(pid, defect)),
                 };
                 if let Err(damage) = handled {
@@ -179,16 +173,10 @@ impl ServiceWatch {
 
     /// Makes the list of services that of the PAT; a service that moved loses its map until the new one comes.
     fn apply_programmes(&mut self) {
-        let places: BTreeMap<_, _> = self
-            .programmes
-            .iter()
-            .map(|p| (ServiceId(p.number), p.pmt_pid))
-            .collect();
+        let places: BTreeMap<_, _> = self.programmes.iter().map(|p| (ServiceId(p.number), p.pmt_pid)).collect();
         let versions = &mut self.versions;
         self.services.list.retain(|id, service| {
-            let stays = places
-                .get(id)
-                .is_some_and(|pid| service.pmt_pid == Some(*pid));
+            let stays = places.get(id).is_some_and(|pid| service.pmt_pid == Some(*pid));
             if !stays {
                 versions.forget(0x02, id.0);
             }
@@ -204,14 +192,8 @@ impl ServiceWatch {
 
     /// Watches the PIDs that tables are on now, and no others.
     fn choose_pids(&mut self) {
-        let maps = self
-            .services
-            .list
-            .values()
-            .filter_map(|service| service.pmt_pid);
-        let wanted: BTreeSet<_> = maps
-            .chain([Pid::PAT, Pid::CAT, Pid::SDT, self.network_pid])
-            .collect();
+        let maps = self.services.list.values().filter_map(|service| service.pmt_pid);
+        let wanted: BTreeSet<_> = maps.chain([Pid::PAT, Pid::CAT, Pid::SDT, self.network_pid]).collect();
         self.readers.retain(|pid, _| wanted.contains(pid));
         for pid in wanted.into_iter().filter(|pid| *pid != Pid::NULL) {
             self.readers.entry(pid).or_default();
@@ -222,12 +204,7 @@ impl ServiceWatch {
         let header = LongSection::parse(section)?;
         let pmt = Pmt::parse(section)?;
         let id = ServiceId(pmt.programme);
-        let Some(service) = self
-            .services
-            .list
-            .get_mut(&id)
-            .filter(|service| service.pmt_pid == Some(pid))
-        else {
+        let Some(service) = self.services.list.get_mut(&id).filter(|service| service.pmt_pid == Some(pid)) else {
             return Ok(());
         };
         if self.versions.note(&header, 0) == Arrival::Known {
@@ -245,15 +222,9 @@ impl ServiceWatch {
 
     /// MPEG audio is what wrong maps announce, so only that is looked into.
     fn choose_doubts(&mut self) {
-        let streams = self
-            .services
-            .list
-            .values()
-            .flat_map(|service| &service.streams);
-        let doubted: BTreeSet<_> = streams
-            .filter(|stream| stream.codec == Codec::Mpa)
-            .map(|stream| stream.pid)
-            .collect();
+        let streams = self.services.list.values().flat_map(|service| &service.streams);
+        let doubted: BTreeSet<_> =
+            streams.filter(|stream| stream.codec == Codec::Mpa).map(|stream| stream.pid).collect();
         self.doubted.retain(|pid, _| doubted.contains(pid));
         for pid in doubted {
             self.doubted.entry(pid).or_insert(PES_STARTS_MAX);
@@ -274,11 +245,7 @@ impl ServiceWatch {
         };
         *left = 0;
         for (id, service) in &mut self.services.list {
-            for stream in service
-                .streams
-                .iter_mut()
-                .filter(|stream| stream.pid == pid && stream.codec != codec)
-            {
+            for stream in service.streams.iter_mut().filter(|stream| stream.pid == pid && stream.codec != codec) {
                 stream.codec = codec;
                 emit(ServiceEvent::Codec(*id, pid));
             }
@@ -294,13 +261,8 @@ impl ServiceWatch {
         self.services.onid = Some(sdt.onid);
         for service in sdt.services {
             let table = self.defaults.table(sdt.onid, Some(service.id));
-            let text = |bytes: &[u8]| {
-                Some(decode(bytes, table).text.trim().to_owned()).filter(|text| !text.is_empty())
-            };
-            let read = service
-                .descriptors
-                .find(tag::SERVICE)
-                .and_then(descriptor::service);
+            let text = |bytes: &[u8]| Some(decode(bytes, table).text.trim().to_owned()).filter(|text| !text.is_empty());
+            let read = service.descriptors.find(tag::SERVICE).and_then(descriptor::service);
             let named = Named {
                 name: read.and_then(|read| text(read.name)),
                 provider: read.and_then(|read| text(read.provider)),
@@ -321,19 +283,10 @@ impl ServiceWatch {
     fn apply_names(&mut self) {
         if self.programmes.is_empty() {
             // No PAT, or one that lists nothing: what the SDT names is all there is.
-            self.services.list = self
-                .names
-                .keys()
-                .map(|id| (*id, Service::default()))
-                .collect();
+            self.services.list = self.names.keys().map(|id| (*id, Service::default())).collect();
         }
         for (id, service) in &mut self.services.list {
-            let Named {
-                name,
-                provider,
-                kind,
-                may_be_scrambled,
-            } = self.names.get(id).cloned().unwrap_or_default();
+            let Named { name, provider, kind, may_be_scrambled } = self.names.get(id).cloned().unwrap_or_default();
             (service.name, service.provider, service.kind) = (name, provider, kind);
             service.may_be_scrambled = may_be_scrambled;
         }
@@ -344,19 +297,11 @@ impl ServiceWatch {
         if self.versions.note(&nit.header, 0) == Arrival::Known {
             return Ok(());
         }
-        let own = nit
-            .multiplexes
-            .iter()
-            .find(|multiplex| Some(multiplex.tsid) == self.services.tsid);
+        let own = nit.multiplexes.iter().find(|multiplex| Some(multiplex.tsid) == self.services.tsid);
         let onid = self.services.onid.or(own.map(|own| own.onid));
         let table = self.defaults.table(onid.unwrap_or(nit.network_id), None);
-        let name = nit
-            .descriptors
-            .find(tag::NETWORK_NAME)
-            .map(|bytes| decode(bytes, table).text.trim().to_owned());
-        let network = name
-            .filter(|name| !name.is_empty())
-            .or_else(|| self.services.network.clone());
+        let name = nit.descriptors.find(tag::NETWORK_NAME).map(|bytes| decode(bytes, table).text.trim().to_owned());
+        let network = name.filter(|name| !name.is_empty()).or_else(|| self.services.network.clone());
         if (onid, &network) != (self.services.onid, &self.services.network) {
             (self.services.onid, self.services.network) = (onid, network);
             emit(ServiceEvent::Network);
@@ -379,11 +324,7 @@ impl ServiceWatch {
 
 fn ca_systems(descriptors: Descriptors<'_>) -> Vec<CaSystem> {
     let read = descriptors.all(tag::CA).filter_map(descriptor::ca);
-    read.map(|ca| CaSystem {
-        system: ca.system,
-        pid: ca.pid,
-    })
-    .collect()
+    read.map(|ca| CaSystem { system: ca.system, pid: ca.pid }).collect()
 }
 
 fn stream(entry: &PmtStream<'_>) -> Stream {
@@ -393,9 +334,7 @@ fn stream(entry: &PmtStream<'_>) -> Stream {
         stream_type: entry.stream_type,
         codec: codec_of_stream(entry.stream_type, descriptors),
         languages: languages(descriptors),
-        component_tag: descriptors
-            .find(tag::STREAM_IDENTIFIER)
-            .and_then(descriptor::component_tag),
+        component_tag: descriptors.find(tag::STREAM_IDENTIFIER).and_then(descriptor::component_tag),
         ecm: ca_systems(descriptors),
         descriptors: descriptors.bytes().to_vec(),
     }
@@ -404,24 +343,16 @@ fn stream(entry: &PmtStream<'_>) -> Stream {
 /// Languages of audio, teletext pages and subtitles, in order, each once. Where a supplementary audio descriptor
 /// names the language, it is the true one: the other descriptor then says `qad`, "audio description", to old boxes.
 fn languages(descriptors: Descriptors<'_>) -> Vec<Language> {
-    let supplementary = descriptors
-        .all(tag::EXTENSION)
-        .find_map(descriptor::supplementary_audio);
+    let supplementary = descriptors.all(tag::EXTENSION).find_map(descriptor::supplementary_audio);
     if let Some(language) = supplementary.and_then(|audio| audio.language) {
         return vec![language];
     }
     let mut languages: Vec<Language> = vec![];
     for descriptor in descriptors {
         let found: Vec<_> = match descriptor.tag {
-            tag::LANGUAGE => descriptor::languages(descriptor.body)
-                .map(|entry| entry.language)
-                .collect(),
-            tag::TELETEXT => descriptor::teletext(descriptor.body)
-                .map(|page| page.language)
-                .collect(),
-            tag::SUBTITLING => descriptor::subtitles(descriptor.body)
-                .map(|subtitle| subtitle.language)
-                .collect(),
+            tag::LANGUAGE => descriptor::languages(descriptor.body).map(|entry| entry.language).collect(),
+            tag::TELETEXT => descriptor::teletext(descriptor.body).map(|page| page.language).collect(),
+            tag::SUBTITLING => descriptor::subtitles(descriptor.body).map(|subtitle| subtitle.language).collect(),
             _ => continue,
         };
         for language in found {
@@ -436,10 +367,7 @@ fn languages(descriptors: Descriptors<'_>) -> Vec<Language> {
 /// What follows the header of a PES packet that starts here.
 fn pes_payload(payload: &[u8]) -> Option<&[u8]> {
     // Asked first, because the reader logs what it does not like.
-    let header = payload
-        .starts_with(&[0, 0, 1])
-        .then(|| PesHeader::from_bytes(payload))
-        .flatten()?;
+    let header = payload.starts_with(&[0, 0, 1]).then(|| PesHeader::from_bytes(payload)).flatten()?;
     match header.contents() {
         PesContents::Parsed(parsed) => parsed.map(|parsed| parsed.payload()),
         PesContents::Payload(_) => None,

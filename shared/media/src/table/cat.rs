@@ -21,10 +21,7 @@ impl<'a> Cat<'a> {
     /// [`TableError`] when it is damaged or of another table.
     pub fn parse(section: &'a [u8]) -> Result<Self, TableError> {
         let header = LongSection::of(section, |id| id == TABLE_ID)?;
-        Ok(Self {
-            header,
-            descriptors: Descriptors::new(header.body),
-        })
+        Ok(Self { header, descriptors: Descriptors::new(header.body) })
     }
 
     /// The systems and their EMM PIDs.
@@ -43,11 +40,7 @@ mod tests {
     fn systems() {
         let body = compose::descriptor(tag::CA, &[0x01, 0x00, 0xE0, 0xB0]);
         let section = compose::section(1, 0xFFFF, 2, (0, 0), &body);
-        let systems: Vec<_> = Cat::parse(&section)
-            .unwrap()
-            .systems()
-            .map(|ca| (ca.system, ca.pid.value()))
-            .collect();
+        let systems: Vec<_> = Cat::parse(&section).unwrap().systems().map(|ca| (ca.system, ca.pid.value())).collect();
         assert_eq!(systems, [(0x0100, 0xB0)]);
     }
 

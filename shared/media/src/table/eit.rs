@@ -73,8 +73,7 @@ impl<'a> Eit<'a> {
 
 impl<'a> EitEvent<'a> {
     fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (&[id_high, id_low, a, b, c, d, e, hours, minutes, secs], rest) =
-            bytes.split_first_chunk()?;
+        let (&[id_high, id_low, a, b, c, d, e, hours, minutes, secs], rest) = bytes.split_first_chunk()?;
         let status = *rest.first()?;
         let (descriptors, behind) = split_by_length(rest)?;
         let event = Self {
@@ -99,13 +98,7 @@ mod tests {
     fn body(start: &[u8; 5], duration: &[u8; 3]) -> Vec<u8> {
         let mut counted = compose::counted(&compose::descriptor(tag::SHORT_EVENT, b"fra\x02JT\0"));
         counted[0] = 0x80;
-        [
-            &[0, 5, 0x01, 0x3E, 0, 0x4E, 0, 7][..],
-            start,
-            duration,
-            &counted,
-        ]
-        .concat()
+        [&[0, 5, 0x01, 0x3E, 0, 0x4E, 0, 7][..], start, duration, &counted].concat()
     }
 
     #[test]
@@ -113,19 +106,12 @@ mod tests {
         let body = body(&[0xC0, 0x79, 0x12, 0x45, 0x00], &[0x01, 0x45, 0x30]);
         let section = compose::section(0x4E, 257, 4, (0, 1), &body);
         let eit = Eit::parse(&section).unwrap();
-        assert_eq!(
-            (eit.actual, eit.present_following, eit.service),
-            (true, true, 257)
-        );
+        assert_eq!((eit.actual, eit.present_following, eit.service), (true, true, 257));
         assert_eq!((eit.tsid, eit.onid, eit.header.number), (5, 0x13E, 0));
         let event = eit.events[0];
-        assert_eq!(
-            (event.id, event.duration_secs, event.running_status),
-            (7, Some(6330), 4)
-        );
+        assert_eq!((event.id, event.duration_secs, event.running_status), (7, Some(6330), 4));
         assert_eq!(event.start.unwrap().to_string(), "1993-10-13T12:45:00Z");
-        let short =
-            descriptor::short_event(event.descriptors.find(tag::SHORT_EVENT).unwrap()).unwrap();
+        let short = descriptor::short_event(event.descriptors.find(tag::SHORT_EVENT).unwrap()).unwrap();
         assert_eq!(short.title, b"JT");
     }
 
@@ -134,15 +120,9 @@ mod tests {
         let section = compose::section(0x60, 257, 4, (8, 8), &body(&[0xFF; 5], &[0xFF; 3]));
         let eit = Eit::parse(&section).unwrap();
         assert_eq!((eit.actual, eit.present_following), (false, false));
-        assert_eq!(
-            (eit.events[0].start, eit.events[0].duration_secs),
-            (None, None)
-        );
+        assert_eq!((eit.events[0].start, eit.events[0].duration_secs), (None, None));
         let other = compose::section(0x72, 1, 0, (0, 0), &[]);
-        assert_eq!(
-            Eit::parse(&other),
-            Err(TableError::OtherTable { table_id: 0x72 })
-        );
+        assert_eq!(Eit::parse(&other), Err(TableError::OtherTable { table_id: 0x72 }));
     }
 
     proptest! {

@@ -88,29 +88,17 @@ mod tests {
         let nit = Nit::parse(&section).unwrap();
         assert_eq!((nit.actual, nit.network_id), (true, 0x3001));
         assert_eq!(nit.descriptors.find(tag::NETWORK_NAME), Some(&b"Rai"[..]));
-        let got: Vec<_> = nit
-            .multiplexes
-            .iter()
-            .map(|m| (m.tsid, m.onid, m.descriptors.count()))
-            .collect();
+        let got: Vec<_> = nit.multiplexes.iter().map(|m| (m.tsid, m.onid, m.descriptors.count())).collect();
         assert_eq!(got, [(5, 0x13E, 1)]);
     }
 
     #[test]
     fn lengths_that_lead_out() {
         for body in [&[][..], &[0xF0, 9, 1], &[0xF0, 0, 0xF0]] {
-            assert!(
-                Nit::parse(&compose::section(OTHER, 1, 0, (0, 0), body)).is_err(),
-                "{body:02x?}"
-            );
+            assert!(Nit::parse(&compose::section(OTHER, 1, 0, (0, 0), body)).is_err(), "{body:02x?}");
         }
         let body = [0xF0, 0, 0xF0, 6, 0, 5, 0, 6, 0xF0, 9];
-        assert!(
-            Nit::parse(&compose::section(OTHER, 1, 0, (0, 0), &body))
-                .unwrap()
-                .multiplexes
-                .is_empty()
-        );
+        assert!(Nit::parse(&compose::section(OTHER, 1, 0, (0, 0), &body)).unwrap().multiplexes.is_empty());
     }
 
     proptest! {

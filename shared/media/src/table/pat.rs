@@ -49,10 +49,7 @@ impl Pat {
             let pid = Pid::new(u16::from_be_bytes([pid_high, pid_low]));
             match u16::from_be_bytes([number_high, number_low]) {
                 0 => pat.network_pid = Some(pid),
-                number => pat.programmes.push(PatEntry {
-                    number,
-                    pmt_pid: pid,
-                }),
+                number => pat.programmes.push(PatEntry { number, pmt_pid: pid }),
             }
         }
         Ok(pat)
@@ -67,45 +64,25 @@ mod tests {
 
     #[test]
     fn recorded_section() {
-        let section = [
-            0, 0xB0, 0x0D, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 0x2A, 0xB1, 0x04, 0xB2,
-        ];
+        let section = [0, 0xB0, 0x0D, 0, 1, 0xC1, 0, 0, 0, 1, 0xF0, 0, 0x2A, 0xB1, 0x04, 0xB2];
         let want = Pat {
             tsid: 1,
             version: 0,
             current: true,
             network_pid: None,
-            programmes: vec![PatEntry {
-                number: 1,
-                pmt_pid: Pid::new(0x1000),
-            }],
+            programmes: vec![PatEntry { number: 1, pmt_pid: Pid::new(0x1000) }],
         };
         assert_eq!(Pat::parse(&section), Ok(want));
     }
 
     #[test]
     fn network_pid_and_a_ragged_end() {
-        let section = compose::section(
-            0,
-            5,
-            3,
-            (0, 0),
-            &[0, 0, 0xE0, 0x10, 0x0D, 0x49, 0xE1, 0x02, 7, 7],
-        );
+        let section = compose::section(0, 5, 3, (0, 0), &[0, 0, 0xE0, 0x10, 0x0D, 0x49, 0xE1, 0x02, 7, 7]);
         let pat = Pat::parse(&section).unwrap();
         assert_eq!(pat.network_pid, Some(Pid::NIT));
-        assert_eq!(
-            pat.programmes,
-            [PatEntry {
-                number: 0x0D49,
-                pmt_pid: Pid::new(0x102)
-            }]
-        );
+        assert_eq!(pat.programmes, [PatEntry { number: 0x0D49, pmt_pid: Pid::new(0x102) }]);
         let other = compose::section(2, 5, 3, (0, 0), &[]);
-        assert_eq!(
-            Pat::parse(&other),
-            Err(TableError::OtherTable { table_id: 2 })
-        );
+        assert_eq!(Pat::parse(&other), Err(TableError::OtherTable { table_id: 2 }));
     }
 
     proptest! {

@@ -46,18 +46,13 @@ impl<'a> Pmt<'a> {
     /// would make receivers drop the other half.
     pub fn parse(section: &'a [u8]) -> Result<Self, TableError> {
         let long = LongSection::of(section, |id| id == TABLE_ID)?;
-        let (&[pcr_high, pcr_low], behind) =
-            long.body.split_first_chunk().ok_or(long.truncated())?;
+        let (&[pcr_high, pcr_low], behind) = long.body.split_first_chunk().ok_or(long.truncated())?;
         let (programme_loop, mut rest) = split_by_length(behind).ok_or(long.truncated())?;
         let mut streams = vec![];
         while let Some((&[stream_type, pid_high, pid_low], behind)) = rest.split_first_chunk() {
             let (es_loop, next) = split_by_length(behind).ok_or(long.truncated())?;
             let pid = Pid::new(u16::from_be_bytes([pid_high, pid_low]));
-            streams.push(PmtStream {
-                stream_type,
-                pid,
-                descriptors: Descriptors::new(es_loop),
-            });
+            streams.push(PmtStream { stream_type, pid, descriptors: Descriptors::new(es_loop) });
             rest = next;
         }
         Ok(Self {
@@ -82,19 +77,12 @@ mod tests {
     fn recorded_section() {
         // Programme 1: AAC on 0x64, H.264 on 0x65, no PCR announced.
         let section = [
-            0x02, 0xB0, 0x17, 0x00, 0x01, 0xC1, 0x00, 0x00, 0xFF, 0xFF, 0xF0, 0x00, 0x04, 0xE0,
-            0x64, 0xF0, 0x00, 0x1B, 0xE0, 0x65, 0xF0, 0x00, 0x7E, 0x32, 0x5D, 0xE2,
+            0x02, 0xB0, 0x17, 0x00, 0x01, 0xC1, 0x00, 0x00, 0xFF, 0xFF, 0xF0, 0x00, 0x04, 0xE0, 0x64, 0xF0, 0x00, 0x1B,
+            0xE0, 0x65, 0xF0, 0x00, 0x7E, 0x32, 0x5D, 0xE2,
         ];
         let pmt = Pmt::parse(&section).unwrap();
-        assert_eq!(
-            (pmt.programme, pmt.version, pmt.current, pmt.pcr_pid),
-            (1, 0, true, Pid::NULL)
-        );
-        let streams: Vec<_> = pmt
-            .streams
-            .iter()
-            .map(|s| (s.stream_type, s.pid.value()))
-            .collect();
+        assert_eq!((pmt.programme, pmt.version, pmt.current, pmt.pcr_pid), (1, 0, true, Pid::NULL));
+        let streams: Vec<_> = pmt.streams.iter().map(|s| (s.stream_type, s.pid.value())).collect();
         assert_eq!(streams, [(4, 0x64), (0x1B, 0x65)]);
     }
 
@@ -102,37 +90,18 @@ mod tests {
     fn descriptors_of_programme_and_stream() {
         let ca = compose::descriptor(tag::CA, &[1, 0, 0xE1, 0]);
         let language = compose::descriptor(tag::LANGUAGE, b"fra\0");
-        let body = [
-            &[0xE1, 0x00][..],
-            &compose::counted(&ca),
-            &[0x0F, 0xE1, 0x01],
-            &compose::counted(&language),
-        ];
+        let body = [&[0xE1, 0x00][..], &compose::counted(&ca), &[0x0F, 0xE1, 0x01], &compose::counted(&language)];
         let section = compose::section(2, 7, 1, (0, 0), &body.concat());
         let pmt = Pmt::parse(&section).unwrap();
         assert_eq!(pmt.descriptors.find(tag::CA), Some(&[1, 0, 0xE1, 0][..]));
-        assert_eq!(
-            pmt.streams[0].descriptors.find(tag::LANGUAGE),
-            Some(&b"fra\0"[..])
-        );
+        assert_eq!(pmt.streams[0].descriptors.find(tag::LANGUAGE), Some(&b"fra\0"[..]));
     }
 
     #[test]
     fn loops_that_lead_out_are_refused() {
-        for body in [
-            &[][..],
-            &[0xE1],
-            &[0xE1, 0, 0xF0, 9, 1],
-            &[0xE1, 0, 0xF0, 0, 0x1B, 0xE1, 0, 0xF0, 1],
-        ] {
+        for body in [&[][..], &[0xE1], &[0xE1, 0, 0xF0, 9, 1], &[0xE1, 0, 0xF0, 0, 0x1B, 0xE1, 0, 0xF0, 1]] {
             let section = compose::section(2, 7, 1, (0, 0), body);
-            assert_eq!(
-                Pmt::parse(&section),
-                Err(TableError::Truncated {
-                    bytes: section.len()
-                }),
-                "{body:02x?}"
-            );
+            assert_eq!(Pmt::parse(&section), Err(TableError::Truncated { bytes: section.len() }), "{body:02x?}");
         }
     }
 

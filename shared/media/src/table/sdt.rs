@@ -47,8 +47,7 @@ impl<'a> Sdt<'a> {
     /// [`TableError`] when it is damaged or of another table.
     pub fn parse(section: &'a [u8]) -> Result<Self, TableError> {
         let header = LongSection::of(section, |id| id == ACTUAL || id == OTHER)?;
-        let (&[onid_high, onid_low, _], mut rest) =
-            header.body.split_first_chunk().ok_or(header.truncated())?;
+        let (&[onid_high, onid_low, _], mut rest) = header.body.split_first_chunk().ok_or(header.truncated())?;
         let mut services = vec![];
         while let Some((service, behind)) = SdtService::split(rest) {
             services.push(service);
@@ -99,19 +98,9 @@ mod tests {
         let names = compose::descriptor(tag::SERVICE, b"\x01\x03Rai\x05Rai 1");
         let section = compose::section(ACTUAL, 5, 26, (0, 0), &body(0x90, &names));
         let sdt = Sdt::parse(&section).unwrap();
-        assert_eq!(
-            (sdt.actual, sdt.tsid, sdt.onid, sdt.header.version),
-            (true, 5, 0x13E, 26)
-        );
+        assert_eq!((sdt.actual, sdt.tsid, sdt.onid, sdt.header.version), (true, 5, 0x13E, 26));
         let service = sdt.services[0];
-        assert_eq!(
-            (
-                service.id,
-                service.has_schedule,
-                service.has_present_following
-            ),
-            (0x0D49, false, true)
-        );
+        assert_eq!((service.id, service.has_schedule, service.has_present_following), (0x0D49, false, true));
         assert_eq!((service.running_status, service.scrambled), (4, true));
         let names = descriptor::service(service.descriptors.find(tag::SERVICE).unwrap()).unwrap();
         assert_eq!(names.name, b"Rai 1");

@@ -57,21 +57,8 @@ impl<'a> LongSection<'a> {
     /// # Errors
     /// [`TableError::Truncated`] and [`TableError::BadCrc`]; a short section counts as truncated.
     pub fn parse(section: &'a [u8]) -> Result<Self, TableError> {
-        let truncated = TableError::Truncated {
-            bytes: section.len(),
-        };
-        let &[
-            table_id,
-            high,
-            low,
-            ext_high,
-            ext_low,
-            version,
-            number,
-            last_number,
-            ..,
-        ] = section
-        else {
+        let truncated = TableError::Truncated { bytes: section.len() };
+        let &[table_id, high, low, ext_high, ext_low, version, number, last_number, ..] = section else {
             return Err(truncated);
         };
         let claimed = 3 + usize::from(u16::from_be_bytes([high & 0x0F, low]));
@@ -89,9 +76,7 @@ impl<'a> LongSection<'a> {
             number,
             last_number,
             body: &section[HEADER_BYTES..section.len() - CRC_BYTES],
-            crc: section
-                .last_chunk()
-                .map_or(0, |crc| u32::from_be_bytes(*crc)),
+            crc: section.last_chunk().map_or(0, |crc| u32::from_be_bytes(*crc)),
         })
     }
 
@@ -109,9 +94,7 @@ impl<'a> LongSection<'a> {
 
     /// The defect of a body whose inner lengths lead out of it.
     pub(crate) fn truncated(&self) -> TableError {
-        TableError::Truncated {
-            bytes: HEADER_BYTES + self.body.len() + CRC_BYTES,
-        }
+        TableError::Truncated { bytes: HEADER_BYTES + self.body.len() + CRC_BYTES }
     }
 }
 
@@ -131,14 +114,8 @@ mod tests {
     fn header_fields() {
         let section = compose::section(0x46, 0x1234, 31, (2, 5), &[9, 8]);
         let read = LongSection::parse(&section).unwrap();
-        assert_eq!(
-            (read.table_id, read.extension, read.version, read.current),
-            (0x46, 0x1234, 31, true)
-        );
-        assert_eq!(
-            (read.number, read.last_number, read.body),
-            (2, 5, &[9, 8][..])
-        );
+        assert_eq!((read.table_id, read.extension, read.version, read.current), (0x46, 0x1234, 31, true));
+        assert_eq!((read.number, read.last_number, read.body), (2, 5, &[9, 8][..]));
     }
 
     #[test]
@@ -146,22 +123,10 @@ mod tests {
         let good = compose::section(0x46, 1, 0, (0, 0), &[1, 2, 3]);
         let mut damaged = good.clone();
         damaged[9] ^= 1;
-        assert_eq!(
-            LongSection::parse(&damaged),
-            Err(TableError::BadCrc { table_id: 0x46 })
-        );
-        assert_eq!(
-            LongSection::parse(&good[..14]),
-            Err(TableError::Truncated { bytes: 14 })
-        );
-        assert_eq!(
-            LongSection::parse(&[]),
-            Err(TableError::Truncated { bytes: 0 })
-        );
-        assert_eq!(
-            LongSection::of(&good, |id| id == 0x42),
-            Err(TableError::OtherTable { table_id: 0x46 })
-        );
+        assert_eq!(LongSection::parse(&damaged), Err(TableError::BadCrc { table_id: 0x46 }));
+        assert_eq!(LongSection::parse(&good[..14]), Err(TableError::Truncated { bytes: 14 }));
+        assert_eq!(LongSection::parse(&[]), Err(TableError::Truncated { bytes: 0 }));
+        assert_eq!(LongSection::of(&good, |id| id == 0x42), Err(TableError::OtherTable { table_id: 0x46 }));
         // A TDT is a short section.
         assert!(LongSection::parse(&[0x70, 0x70, 5, 0xC0, 0x79, 0x12, 0x45, 0]).is_err());
     }

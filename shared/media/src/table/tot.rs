@@ -41,9 +41,7 @@ impl Tot {
     /// # Errors
     /// [`TableError`] when it is damaged, of another table, or its time cannot be.
     pub fn parse(section: &[u8]) -> Result<Self, TableError> {
-        let truncated = TableError::Truncated {
-            bytes: section.len(),
-        };
+        let truncated = TableError::Truncated { bytes: section.len() };
         let &[table_id, high, low, a, b, c, d, e, ref rest @ ..] = section else {
             return Err(truncated);
         };
@@ -59,13 +57,7 @@ impl Tot {
         let utc = time::from_mjd_bcd([a, b, c, d, e]).ok_or(truncated)?;
         let (descriptors, _) = split_by_length(rest).ok_or(truncated)?;
         let bodies = Descriptors::new(descriptors).all(LOCAL_TIME_OFFSET);
-        Ok(Self {
-            utc,
-            offsets: bodies
-                .flat_map(|body| body.as_chunks::<13>().0)
-                .filter_map(offset)
-                .collect(),
-        })
+        Ok(Self { utc, offsets: bodies.flat_map(|body| body.as_chunks::<13>().0).filter_map(offset).collect() })
     }
 }
 
@@ -100,28 +92,17 @@ mod tests {
 
     #[test]
     fn time_and_offset() {
-        let local = [
-            &b"MTQ\x03\x04\x00"[..],
-            &[0xC0, 0x79, 0x12, 0x45, 0x00],
-            b"\x03\x30",
-        ]
-        .concat();
+        let local = [&b"MTQ\x03\x04\x00"[..], &[0xC0, 0x79, 0x12, 0x45, 0x00], b"\x03\x30"].concat();
         let loops = compose::counted(&compose::descriptor(LOCAL_TIME_OFFSET, &local));
         let whole = section(&[&[0xC0, 0x79, 0x12, 0x45, 0x00][..], &loops].concat());
         let tot = Tot::parse(&whole).unwrap();
         assert_eq!(tot.utc.to_string(), "1993-10-13T12:45:00Z");
         let offset = tot.offsets[0];
         assert_eq!((offset.country.as_str(), offset.region), ("MTQ", 0));
-        assert_eq!(
-            (offset.minutes, offset.minutes_next, offset.change_at),
-            (-240, -210, Some(tot.utc))
-        );
+        assert_eq!((offset.minutes, offset.minutes_next, offset.change_at), (-240, -210, Some(tot.utc)));
         let mut damaged = whole.clone();
         damaged[5] ^= 1;
-        assert_eq!(
-            Tot::parse(&damaged),
-            Err(TableError::BadCrc { table_id: TABLE_ID })
-        );
+        assert_eq!(Tot::parse(&damaged), Err(TableError::BadCrc { table_id: TABLE_ID }));
         assert!(Tot::parse(&whole[..12]).is_err());
     }
 

@@ -31,10 +31,7 @@ pub enum Arrival {
 impl Arrival {
     /// Whether the table is whole with this section and was not before.
     pub fn completes(self) -> bool {
-        matches!(
-            self,
-            Self::Fresh { complete: true } | Self::Restarted { complete: true }
-        )
+        matches!(self, Self::Fresh { complete: true } | Self::Restarted { complete: true })
     }
 }
 
@@ -57,8 +54,7 @@ impl Versions {
     /// Notes the arrival of a section. `scope` tells tables apart whose id and extension are equal; 0 if none are.
     pub fn note(&mut self, section: &LongSection<'_>, scope: u32) -> Arrival {
         let key = (section.table_id, section.extension, scope);
-        if !section.current || (self.tables.len() >= TABLES_MAX && !self.tables.contains_key(&key))
-        {
+        if !section.current || (self.tables.len() >= TABLES_MAX && !self.tables.contains_key(&key)) {
             return Arrival::Known;
         }
         let mut restarted = false;
@@ -74,17 +70,12 @@ impl Versions {
             return Arrival::Known;
         }
         let complete = seen.is_complete();
-        if restarted {
-            Arrival::Restarted { complete }
-        } else {
-            Arrival::Fresh { complete }
-        }
+        if restarted { Arrival::Restarted { complete } } else { Arrival::Fresh { complete } }
     }
 
     /// Forgets one table, whatever its scope, so that its next section is new.
     pub fn forget(&mut self, table_id: u8, extension: u16) {
-        self.tables
-            .retain(|key, _| (key.0, key.1) != (table_id, extension));
+        self.tables.retain(|key, _| (key.0, key.1) != (table_id, extension));
     }
 
     /// Forgets everything, as after a change of multiplex.
@@ -119,8 +110,7 @@ impl Seen {
     }
 
     fn is_complete(&self) -> bool {
-        (0..=self.last_number)
-            .all(|number| self.numbers[usize::from(number / 64)] >> (number % 64) & 1 != 0)
+        (0..=self.last_number).all(|number| self.numbers[usize::from(number / 64)] >> (number % 64) & 1 != 0)
     }
 }
 
@@ -130,24 +120,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn section(version: u8, number: u8, last_number: u8) -> LongSection<'static> {
-        LongSection {
-            table_id: 0x42,
-            extension: 1,
-            version,
-            current: true,
-            number,
-            last_number,
-            body: &[],
-            crc: 0,
-        }
+        LongSection { table_id: 0x42, extension: 1, version, current: true, number, last_number, body: &[], crc: 0 }
     }
 
     fn check(sections: &[LongSection<'_>], want: &[Arrival]) {
         let mut versions = Versions::default();
-        let got: Vec<_> = sections
-            .iter()
-            .map(|section| versions.note(section, 0))
-            .collect();
+        let got: Vec<_> = sections.iter().map(|section| versions.note(section, 0)).collect();
         assert_eq!(got, want);
     }
 
@@ -155,59 +133,28 @@ mod tests {
     fn sections_of_one_table() {
         use Arrival::{Fresh, Known, Restarted};
         let (part, whole) = (Restarted { complete: false }, Restarted { complete: true });
+        check(&[section(3, 0, 0), section(3, 0, 0), section(4, 0, 0)], &[whole, Known, whole]);
         check(
-            &[section(3, 0, 0), section(3, 0, 0), section(4, 0, 0)],
-            &[whole, Known, whole],
-        );
-        check(
-            &[
-                section(3, 1, 2),
-                section(3, 0, 2),
-                section(3, 1, 2),
-                section(3, 2, 2),
-            ],
-            &[
-                part,
-                Fresh { complete: false },
-                Known,
-                Fresh { complete: true },
-            ],
+            &[section(3, 1, 2), section(3, 0, 2), section(3, 1, 2), section(3, 2, 2)],
+            &[part, Fresh { complete: false }, Known, Fresh { complete: true }],
         );
         // The version changes half way; then the last number without it.
-        check(
-            &[section(3, 1, 1), section(4, 1, 1), section(4, 0, 1)],
-            &[part, part, Fresh { complete: true }],
-        );
+        check(&[section(3, 1, 1), section(4, 1, 1), section(4, 0, 1)], &[part, part, Fresh { complete: true }]);
         check(&[section(3, 0, 0), section(3, 1, 1)], &[whole, part]);
-        check(
-            &[LongSection {
-                current: false,
-                ..section(3, 0, 0)
-            }],
-            &[Known],
-        );
+        check(&[LongSection { current: false, ..section(3, 0, 0) }], &[Known]);
     }
 
     #[test]
     fn other_content_under_the_same_version() {
         let whole = Arrival::Restarted { complete: true };
-        let other = LongSection {
-            crc: 7,
-            ..section(3, 0, 0)
-        };
-        check(
-            &[section(3, 0, 0), other, other],
-            &[whole, whole, Arrival::Known],
-        );
+        let other = LongSection { crc: 7, ..section(3, 0, 0) };
+        check(&[section(3, 0, 0), other, other], &[whole, whole, Arrival::Known]);
     }
 
     #[test]
     fn tables_do_not_mix() {
         let mut versions = Versions::default();
-        let other = LongSection {
-            extension: 2,
-            ..section(1, 0, 0)
-        };
+        let other = LongSection { extension: 2, ..section(1, 0, 0) };
         for scope in 0..2 {
             assert!(versions.note(&section(1, 0, 0), scope).completes());
             assert!(versions.note(&other, scope).completes());

@@ -7,19 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A way to read bytes as characters.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum CodeTable {
     /// Table 00, figure A.1: ISO/IEC 6937 with the euro sign at 0xA4.
@@ -41,9 +29,7 @@ pub enum CodeTable {
 
 /// A name that is none of the code tables'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no code table is called {name:?} (say iso6937, iso8859-15, utf-8, ucs2, ksx1001, gb2312 or big5)"
-)]
+#[error("no code table is called {name:?} (say iso6937, iso8859-15, utf-8, ucs2, ksx1001, gb2312 or big5)")]
 pub struct UnknownCodeTable {
     /// What was asked for.
     pub name: String,
@@ -115,9 +101,7 @@ impl FromStr for CodeTable {
             "gb2312" => Some(Self::Gb2312),
             "big5" => Some(Self::Big5),
             "utf-8" => Some(Self::Utf8),
-            _ => name
-                .strip_prefix("iso8859-")
-                .and_then(|part| Self::iso8859(part.parse().ok()?)),
+            _ => name.strip_prefix("iso8859-").and_then(|part| Self::iso8859(part.parse().ok()?)),
         };
         plain.ok_or_else(|| UnknownCodeTable { name: name.into() })
     }
@@ -148,10 +132,7 @@ pub struct TextDefaults {
 impl TextDefaults {
     /// `anywhere` for all networks and services that have no table of their own.
     pub fn new(anywhere: CodeTable) -> Self {
-        Self {
-            anywhere,
-            ..Self::default()
-        }
+        Self { anywhere, ..Self::default() }
     }
 
     /// Sets the default of a whole network, by its `original_network_id`.
@@ -167,9 +148,7 @@ impl TextDefaults {
     /// The default for a text about `service` of `network`, or about the network itself.
     pub fn table(&self, network: u16, service: Option<u16>) -> CodeTable {
         let of_service = service.and_then(|service| self.services.get(&(network, service)));
-        *of_service
-            .or_else(|| self.networks.get(&network))
-            .unwrap_or(&self.anywhere)
+        *of_service.or_else(|| self.networks.get(&network)).unwrap_or(&self.anywhere)
     }
 }
 
@@ -210,8 +189,7 @@ mod tests {
     #[test]
     fn names_there_and_back() {
         let parts = (1..=16).filter_map(CodeTable::iso8859);
-        let others = ["iso6937", "ucs2", "ksx1001", "gb2312", "big5", "utf-8"]
-            .map(|name| name.parse().unwrap());
+        let others = ["iso6937", "ucs2", "ksx1001", "gb2312", "big5", "utf-8"].map(|name| name.parse().unwrap());
         for table in parts.chain(others) {
             assert_eq!(table.to_string().parse(), Ok(table));
         }

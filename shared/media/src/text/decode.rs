@@ -58,14 +58,9 @@ pub fn decode(bytes: &[u8], default: CodeTable) -> Text {
         CodeTable::KsX1001 => pairs(rest, encoding_rs::EUC_KR, &mut writer),
         CodeTable::Gb2312 => pairs(rest, encoding_rs::GBK, &mut writer),
         CodeTable::Big5 => pairs(rest, encoding_rs::BIG5, &mut writer),
-        CodeTable::Utf8 => String::from_utf8_lossy(rest)
-            .chars()
-            .for_each(|c| writer.put(c)),
+        CodeTable::Utf8 => String::from_utf8_lossy(rest).chars().for_each(|c| writer.put(c)),
     }
-    Text {
-        text: writer.text,
-        defect: reserved.or(writer.defect),
-    }
+    Text { text: writer.text, defect: reserved.or(writer.defect) }
 }
 
 /// Takes characters, and keeps what is text.
@@ -118,9 +113,7 @@ fn iso8859_encoding(part: u8) -> &'static Encoding {
 fn one_byte(bytes: &[u8], encoding: &'static Encoding, writer: &mut Writer) {
     for run in bytes.chunk_by(|a, b| is_control(*a) == is_control(*b)) {
         match run[0] {
-            control if is_control(control) => {
-                run.iter().for_each(|&byte| writer.put(char::from(byte)))
-            }
+            control if is_control(control) => run.iter().for_each(|&byte| writer.put(char::from(byte))),
             _ => writer.put_encoded(run, encoding),
         }
     }
@@ -176,14 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(bytes: &[u8], want: &str) {
-        assert_eq!(
-            decode(bytes, CodeTable::Iso6937),
-            Text {
-                text: want.into(),
-                defect: None
-            },
-            "{bytes:02x?}"
-        );
+        assert_eq!(decode(bytes, CodeTable::Iso6937), Text { text: want.into(), defect: None }, "{bytes:02x?}");
     }
 
     #[test]
@@ -223,19 +209,9 @@ mod tests {
     #[test]
     fn defects() {
         let check = |bytes: &[u8], text: &str, defect: TextDefect| {
-            assert_eq!(
-                decode(bytes, CodeTable::Iso8859(15)),
-                Text {
-                    text: text.into(),
-                    defect: Some(defect)
-                }
-            );
+            assert_eq!(decode(bytes, CodeTable::Iso8859(15)), Text { text: text.into(), defect: Some(defect) });
         };
-        check(
-            b"\x1F\x01\xE9t\xE9",
-            "été",
-            TextDefect::ReservedTable { selector: 0x1F },
-        );
+        check(b"\x1F\x01\xE9t\xE9", "été", TextDefect::ReservedTable { selector: 0x1F });
         check(b"\x08\xE9", "é", TextDefect::ReservedTable { selector: 8 });
         check(b"\x11\xD8\x00\x00a", "\u{FFFD}a", TextDefect::Unmappable);
         check(b"\x11\x00a\x00", "a\u{FFFD}", TextDefect::Unmappable);
@@ -246,14 +222,8 @@ mod tests {
 
     #[test]
     fn the_default_is_the_callers() {
-        assert_eq!(
-            decode(b"\xE9t\xE9 \xA4", CodeTable::Iso8859(15)).text,
-            "été €"
-        );
-        assert_eq!(
-            decode(b"\xC2et\xC2e \xA4", CodeTable::Iso6937).text,
-            "été €"
-        );
+        assert_eq!(decode(b"\xE9t\xE9 \xA4", CodeTable::Iso8859(15)).text, "été €");
+        assert_eq!(decode(b"\xC2et\xC2e \xA4", CodeTable::Iso6937).text, "été €");
         assert_eq!(decode("été".as_bytes(), CodeTable::Utf8).text, "été");
     }
 

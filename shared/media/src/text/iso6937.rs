@@ -6,28 +6,15 @@
 
 /// 0xA0 to 0xBF and 0xD0 to 0xFF; U+FFFD where the table is empty.
 const UPPER_A: &str = "\u{A0}¡¢£€¥\u{FFFD}§¤‘“«←↑→↓°±²³×µ¶·÷’”»¼½¾¿";
-const UPPER_D: &str =
-    "―¹®©™♪¬¦\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}⅛⅜⅝⅞ΩÆĐªĦ\u{FFFD}ĲĿŁØŒºÞŦŊŉĸæđðħıĳŀłøœßþŧŋ\u{AD}";
+const UPPER_D: &str = "―¹®©™♪¬¦\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}⅛⅜⅝⅞ΩÆĐªĦ\u{FFFD}ĲĿŁØŒºÞŦŊŉĸæđðħıĳŀłøœßþŧŋ\u{AD}";
 
 /// Mark byte; the mark alone; the mark to combine; letters it stands on; what they become.
 type Mark = (u8, char, char, &'static str, &'static str);
 
 const MARKS: [Mark; 15] = [
     (0xC1, '`', '\u{300}', "AEIOUaeiou", "ÀÈÌÒÙàèìòù"),
-    (
-        0xC2,
-        '´',
-        '\u{301}',
-        "ACEILNORSUYZaceilnorsuyz",
-        "ÁĆÉÍĹŃÓŔŚÚÝŹáćéíĺńóŕśúýź",
-    ),
-    (
-        0xC3,
-        '^',
-        '\u{302}',
-        "ACEGHIJOSUWYaceghijosuwy",
-        "ÂĈÊĜĤÎĴÔŜÛŴŶâĉêĝĥîĵôŝûŵŷ",
-    ),
+    (0xC2, '´', '\u{301}', "ACEILNORSUYZaceilnorsuyz", "ÁĆÉÍĹŃÓŔŚÚÝŹáćéíĺńóŕśúýź"),
+    (0xC3, '^', '\u{302}', "ACEGHIJOSUWYaceghijosuwy", "ÂĈÊĜĤÎĴÔŜÛŴŶâĉêĝĥîĵôŝûŵŷ"),
     (0xC4, '~', '\u{303}', "AINOUainou", "ÃĨÑÕŨãĩñõũ"),
     (0xC5, '¯', '\u{304}', "AEIOUaeiou", "ĀĒĪŌŪāēīōū"),
     (0xC6, '˘', '\u{306}', "AGUagu", "ĂĞŬăğŭ"),
@@ -40,13 +27,7 @@ const MARKS: [Mark; 15] = [
     (0xCC, '_', '\u{332}', "", ""),
     (0xCD, '˝', '\u{30B}', "OUou", "ŐŰőű"),
     (0xCE, '˛', '\u{328}', "AEIUaeiu", "ĄĘĮŲąęįų"),
-    (
-        0xCF,
-        'ˇ',
-        '\u{30C}',
-        "CDELNRSTZcdelnrstz",
-        "ČĎĚĽŇŘŠŤŽčďěľňřšťž",
-    ),
+    (0xCF, 'ˇ', '\u{30C}', "CDELNRSTZcdelnrstz", "ČĎĚĽŇŘŠŤŽčďěľňřšťž"),
 ];
 
 /// Reads bytes and puts characters; control codes 0x80 to 0x9F go through as they are.
@@ -93,10 +74,7 @@ fn plain(byte: u8) -> char {
         0xC0..=0xCF => return '\u{FFFD}',
         0xD0..=0xFF => (0xD0, UPPER_D),
     };
-    table
-        .chars()
-        .nth(usize::from(byte - from))
-        .unwrap_or('\u{FFFD}')
+    table.chars().nth(usize::from(byte - from)).unwrap_or('\u{FFFD}')
 }
 
 #[cfg(test)]
@@ -114,46 +92,22 @@ mod tests {
     fn the_table_is_whole() {
         assert_eq!((UPPER_A.chars().count(), UPPER_D.chars().count()), (32, 48));
         for (byte, _, _, letters, composed) in MARKS {
-            assert_eq!(
-                letters.chars().count(),
-                composed.chars().count(),
-                "{byte:02x}"
-            );
+            assert_eq!(letters.chars().count(), composed.chars().count(), "{byte:02x}");
         }
         // Places of the figure that are easily shifted.
-        for (byte, want) in [
-            (0xA4, '€'),
-            (0xA8, '¤'),
-            (0xB4, '×'),
-            (0xBF, '¿'),
-            (0xD5, '♪'),
-            (0xDC, '⅛'),
-        ] {
+        for (byte, want) in [(0xA4, '€'), (0xA8, '¤'), (0xB4, '×'), (0xBF, '¿'), (0xD5, '♪'), (0xDC, '⅛')] {
             assert_eq!(plain(byte), want, "{byte:02x}");
         }
-        for (byte, want) in [
-            (0xE0, 'Ω'),
-            (0xE6, 'Ĳ'),
-            (0xEA, 'Œ'),
-            (0xEF, 'ŉ'),
-            (0xF5, 'ı'),
-            (0xFA, 'œ'),
-            (0xFB, 'ß'),
-        ] {
+        for (byte, want) in [(0xE0, 'Ω'), (0xE6, 'Ĳ'), (0xEA, 'Œ'), (0xEF, 'ŉ'), (0xF5, 'ı'), (0xFA, 'œ'), (0xFB, 'ß')]
+        {
             assert_eq!(plain(byte), want, "{byte:02x}");
         }
     }
 
     #[test]
     fn marks() {
-        assert_eq!(
-            read(b"Fran\xCBcais, \xC1a No\xC8el, \xC3etre"),
-            "Français, à Noël, être"
-        );
-        assert_eq!(
-            read(b"\xCBG\xCBs\xCEA\xCEu\xC7I\xC5e\xC6g\xCDU"),
-            "ĢşĄųİēğŰ"
-        );
+        assert_eq!(read(b"Fran\xCBcais, \xC1a No\xC8el, \xC3etre"), "Français, à Noël, être");
+        assert_eq!(read(b"\xCBG\xCBs\xCEA\xCEu\xC7I\xC5e\xC6g\xCDU"), "ĢşĄųİēğŰ");
         assert_eq!(read(b"\xC4N\xC4u\xCFr\xCFZ\xC3w\xC2z\xCAu"), "ÑũřŽŵźů");
         assert_eq!(read(b"\xCFCesk\xC2a \xCDo \xCAA"), "Česká ő Å");
         assert_eq!(read(b"\xC2g\xC2 \xC2"), "g\u{301}´´");
@@ -178,10 +132,7 @@ mod tests {
     fn encode(c: char) -> Vec<u8> {
         for (byte, _, _, letters, composed) in MARKS {
             if let Some(at) = composed.chars().position(|other| other == c) {
-                return vec![
-                    byte,
-                    u8::try_from(letters.chars().nth(at).unwrap()).unwrap(),
-                ];
+                return vec![byte, u8::try_from(letters.chars().nth(at).unwrap()).unwrap()];
             }
         }
         vec![(0x20..=0xFF).find(|&byte| plain(byte) == c).unwrap()]

@@ -25,68 +25,42 @@ pub(super) fn explain(error: &Error, places: &Places, sources: &Sources) -> Conf
     let span = error.span().unwrap_or(0..0);
     let message = error.message();
     let entries = places.entries();
-    let deepest = |fits: &dyn Fn(&&Entry) -> bool| {
-        entries
-            .iter()
-            .filter(fits)
-            .max_by_key(|entry| entry.path.len())
-    };
+    let deepest = |fits: &dyn Fn(&&Entry) -> bool| entries.iter().filter(fits).max_by_key(|entry| entry.path.len());
     let text = if let Some(rest) = message.strip_prefix("unknown field ") {
         let entry = deepest(&|entry| entry.key.as_ref() == Some(&span));
         unknown("key", rest, &table_name(entry.map_or("", Entry::table)))
     } else if let Some(rest) = message.strip_prefix("missing field ") {
         let table = deepest(&|entry| span != (0..0) && entry.value == span);
-        format!(
-            "missing key {rest} {}",
-            table_name(table.map_or("", |entry| entry.path.as_str()))
-        )
+        format!("missing key {rest} {}", table_name(table.map_or("", |entry| entry.path.as_str())))
     } else {
-        let entry = deepest(&|entry| entry.value == span).or_else(|| {
-            deepest(&|entry| entry.value.start <= span.start && span.end <= entry.value.end)
-        });
+        let entry = deepest(&|entry| entry.value == span)
+            .or_else(|| deepest(&|entry| entry.value.start <= span.start && span.end <= entry.value.end));
         let whose = entry.map_or_else(String::new, key_of);
         value(message, &whose)
     };
-    ConfigError::Wrong {
-        place: sources.place(span.start),
-        text,
-    }
+    ConfigError::Wrong { place: sources.place(span.start), text }
 }
 
 fn value(message: &str, whose: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown variant ") {
         return unknown("value", rest, &format!("for {whose}"));
     }
-    let wrong = message
-        .strip_prefix("invalid type: ")
-        .or_else(|| message.strip_prefix("invalid value: "));
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     if let Some((found, expected)) = wrong.and_then(split_expected) {
-        return format!(
-            "{whose} should be {}, not {}",
-            plain_type(expected),
-            plain_found(found)
-        );
+        return format!("{whose} should be {}, not {}", plain_type(expected), plain_found(found));
     }
     if let Some(rest) = message.strip_prefix("invalid length ") {
         return format!("{whose} has the wrong length {rest}");
     }
     // Texts of our own types come here, and parse errors of addresses and the like.
-    if whose.is_empty() {
-        message.to_owned()
-    } else {
-        format!("{whose}: {message}")
-    }
+    if whose.is_empty() { message.to_owned() } else { format!("{whose}: {message}") }
 }
 
 /// "`x`, expected one of `a`, `b`" as a sentence with the nearest of them.
 fn unknown(what: &str, rest: &str, place: &str) -> String {
     let (given, expected) = match split_expected(rest) {
         Some(parts) => parts,
-        None => (
-            rest.split_once(", there are no")
-                .map_or(rest, |(given, _)| given),
-            "",
-        ),
+        None => (rest.split_once(", there are no").map_or(rest, |(given, _)| given), ""),
     };
     let given = given.trim_matches('`');
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
@@ -97,11 +71,7 @@ fn unknown(what: &str, rest: &str, place: &str) -> String {
     if known.is_empty() {
         return format!("{start}; none is known here");
     }
-    let mut list: Vec<String> = known
-        .iter()
-        .take(LISTED_MAX)
-        .map(|known| format!("`{known}`"))
-        .collect();
+    let mut list: Vec<String> = known.iter().take(LISTED_MAX).map(|known| format!("`{known}`")).collect();
     if known.len() > LISTED_MAX {
         list.push("...".to_owned());
     }
@@ -171,11 +141,7 @@ fn plain_type(expected: &str) -> String {
 }
 
 fn table_name(path: &str) -> String {
-    if path.is_empty() {
-        "at the top level".to_owned()
-    } else {
-        format!("in [{path}]")
-    }
+    if path.is_empty() { "at the top level".to_owned() } else { format!("in [{path}]") }
 }
 
 fn key_of(entry: &Entry) -> String {

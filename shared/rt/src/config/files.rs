@@ -30,10 +30,7 @@ pub fn conf_d(main: &Path) -> PathBuf {
 pub(super) fn read_all(main: &Path) -> Result<Vec<Source>, ConfigError> {
     let folder = conf_d(main);
     let mut paths = vec![main.to_owned()];
-    paths.extend(list(&folder).map_err(|source| ConfigError::Read {
-        path: folder.clone(),
-        source,
-    })?);
+    paths.extend(list(&folder).map_err(|source| ConfigError::Read { path: folder.clone(), source })?);
     if paths.len() > CONFIG_FILES_MAX {
         return Err(ConfigError::TooMany { path: folder });
     }
@@ -57,14 +54,8 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = vec![];
     for entry in entries {
         let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-        {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
             paths.push(path);
         }
         if paths.len() > CONFIG_FILES_MAX {
@@ -77,8 +68,7 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read(path: PathBuf, left: usize) -> Result<Source, ConfigError> {
     let mut bytes = vec![];
-    let read =
-        File::open(&path).and_then(|file| file.take(left as u64 + 1).read_to_end(&mut bytes));
+    let read = File::open(&path).and_then(|file| file.take(left as u64 + 1).read_to_end(&mut bytes));
     if let Err(source) = read {
         return Err(ConfigError::Read { path, source });
     }
@@ -91,10 +81,7 @@ fn read(path: PathBuf, left: usize) -> Result<Source, ConfigError> {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let text = String::from_utf8_lossy(good);
             let place = Place::in_text(&path, &text, text.len());
-            Err(ConfigError::Wrong {
-                place,
-                text: "not UTF-8 text from here on".to_owned(),
-            })
+            Err(ConfigError::Wrong { place, text: "not UTF-8 text from here on".to_owned() })
         }
     }
 }
@@ -123,11 +110,7 @@ impl Sources {
             let mut padded = "\n".repeat(start);
             padded.push_str(text);
             let next = padded.len() + 1;
-            files.push(Padded {
-                path,
-                start,
-                text: padded,
-            });
+            files.push(Padded { path, start, text: padded });
             start = next;
         }
         Self { files }
@@ -146,11 +129,7 @@ impl Sources {
                 let text = file.text.get(file.start..).unwrap_or("");
                 Place::in_text(&file.path, text, offset.saturating_sub(file.start))
             }
-            None => Place {
-                file: PathBuf::new(),
-                line: 1,
-                column: 1,
-            },
+            None => Place { file: PathBuf::new(), line: 1, column: 1 },
         }
     }
 }

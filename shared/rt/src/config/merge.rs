@@ -24,10 +24,7 @@ pub(super) fn merge(sources: &Sources) -> Result<(DeTable<'_>, Vec<Override>), C
     for text in sources.texts() {
         match DeTable::parse(text) {
             Ok(table) => {
-                let mut merging = Merging {
-                    sources,
-                    overrides: &mut overrides,
-                };
+                let mut merging = Merging { sources, overrides: &mut overrides };
                 merging.table(&mut tree, table.into_inner(), "")?;
             }
             Err(error) => return Err(explain::syntax(&error, text.len(), sources)),
@@ -42,12 +39,7 @@ struct Merging<'s> {
 }
 
 impl Merging<'_> {
-    fn table<'t>(
-        &mut self,
-        into: &mut DeTable<'t>,
-        from: DeTable<'t>,
-        path: &str,
-    ) -> Result<(), ConfigError> {
+    fn table<'t>(&mut self, into: &mut DeTable<'t>, from: DeTable<'t>, path: &str) -> Result<(), ConfigError> {
         for (key, value) in from {
             let dot = if path.is_empty() { "" } else { "." };
             let here = format!("{path}{dot}{}", key.get_ref());
@@ -56,16 +48,10 @@ impl Merging<'_> {
                 into.insert(key, value);
                 continue;
             };
-            let (was, by) = (
-                self.sources.place(old_key.span().start),
-                self.sources.place(key.span().start),
-            );
+            let (was, by) = (self.sources.place(old_key.span().start), self.sources.place(key.span().start));
             if old.get_ref().is_table() != value.get_ref().is_table() {
-                let text = format!(
-                    "`{here}` is a {} here, but a {} in {was}; one of them must go",
-                    kind(&value),
-                    kind(&old)
-                );
+                let text =
+                    format!("`{here}` is a {} here, but a {} in {was}; one of them must go", kind(&value), kind(&old));
                 return Err(ConfigError::Wrong { place: by, text });
             }
             if let DeValue::Table(old_table) = old.get_mut() {

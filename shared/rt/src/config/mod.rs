@@ -85,11 +85,7 @@ pub fn parse<T: DeserializeOwned>(sources: Vec<Source>) -> Result<Loaded<T>, Con
     let (tree, overrides) = merge::merge(&sources)?;
     let places = Places::of(&tree, &sources);
     match T::deserialize(toml::de::Deserializer::from(Spanned::new(0..0, tree))) {
-        Ok(config) => Ok(Loaded {
-            config,
-            places,
-            overrides,
-        }),
+        Ok(config) => Ok(Loaded { config, places, overrides }),
         Err(error) => Err(explain::explain(&error, &places, &sources)),
     }
 }

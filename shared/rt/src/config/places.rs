@@ -77,10 +77,7 @@ pub struct Places {
 
 impl Places {
     pub(super) fn of(tree: &DeTable<'_>, sources: &Sources) -> Self {
-        let mut places = Self {
-            entries: vec![],
-            main: sources.place(0),
-        };
+        let mut places = Self { entries: vec![], main: sources.place(0) };
         places.add_table("", tree, sources);
         places
     }
@@ -89,10 +86,7 @@ impl Places {
     /// `channel#2.name`. `None` when no file has it.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Place> {
-        self.entries
-            .iter()
-            .find(|entry| entry.path == path)
-            .map(|entry| &entry.place)
+        self.entries.iter().find(|entry| entry.path == path).map(|entry| &entry.place)
     }
 
     /// An error at `path`, or at the nearest table around it that some file has. `text` says what is wrong and what
@@ -109,10 +103,7 @@ impl Places {
                 None => break &self.main,
             }
         };
-        ConfigError::Wrong {
-            place: place.clone(),
-            text: format!("`{path}` {text}"),
-        }
+        ConfigError::Wrong { place: place.clone(), text: format!("`{path}` {text}") }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {

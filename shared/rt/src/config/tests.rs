@@ -63,14 +63,7 @@ enum Mode {
 /// The first text is the main file, the others `a.toml`, `b.toml` of `conf.d`.
 fn sources(texts: &[&str]) -> Vec<Source> {
     let names = ["node.toml", "conf.d/a.toml", "conf.d/b.toml"];
-    texts
-        .iter()
-        .zip(names)
-        .map(|(text, name)| Source {
-            path: PathBuf::from(name),
-            text: (*text).to_owned(),
-        })
-        .collect()
+    texts.iter().zip(names).map(|(text, name)| Source { path: PathBuf::from(name), text: (*text).to_owned() }).collect()
 }
 
 fn check(text: &str, want: &str) {
@@ -85,14 +78,8 @@ fn check_all(texts: &[&str], want: &str) {
 #[test]
 fn a_misspelt_key_is_named_with_its_nearest() {
     let text = "site = 'a'\n\n[output]\nport = 1\nchanels = []\n";
-    check(
-        text,
-        "node.toml:5: unknown key `chanels` in [output]; did you mean `channels`?",
-    );
-    check(
-        "sote = 'a'",
-        "node.toml:1: unknown key `sote` at the top level; did you mean `site`?",
-    );
+    check(text, "node.toml:5: unknown key `chanels` in [output]; did you mean `channels`?");
+    check("sote = 'a'", "node.toml:1: unknown key `sote` at the top level; did you mean `site`?");
     check(
         "site='a'\noutput.hls.window-secs = 3",
         "node.toml:2: unknown key `window-secs` in [output.hls]; did you mean `window_secs`?",
@@ -105,81 +92,36 @@ fn a_misspelt_key_is_named_with_its_nearest() {
         "site='a'\n[output.hls]\ncolour = 3",
         "node.toml:3: unknown key `colour` in [output.hls]; known here: `window_secs`",
     );
-    check(
-        "site='a'\noutput = { prot = 1 }",
-        "node.toml:2: unknown key `prot` in [output]; did you mean `port`?",
-    );
+    check("site='a'\noutput = { prot = 1 }", "node.toml:2: unknown key `prot` in [output]; did you mean `port`?");
 }
 
 #[test]
 fn a_wrong_type_says_what_is_right() {
     let check = |line: &str, want: &str| {
-        check(
-            &format!("site = 'a'\n[output]\n{line}"),
-            &format!("node.toml:3: {want}"),
-        );
+        check(&format!("site = 'a'\n[output]\n{line}"), &format!("node.toml:3: {want}"));
     };
-    check(
-        "port = 'eight'",
-        "`port` in [output] should be a whole number from 0 to 65535, not text",
-    );
-    check(
-        "port = 70000",
-        "`port` in [output] should be a whole number from 0 to 65535, not the number 70000",
-    );
-    check(
-        "port = -1",
-        "`port` in [output] should be a whole number from 0 to 65535, not the number -1",
-    );
-    check(
-        "verbose = 1",
-        "`verbose` in [output] should be true or false, not the number 1",
-    );
-    check(
-        "channels = 'news'",
-        "`channels` in [output] should be a list in [ ], not text",
-    );
-    check(
-        "channels = ['a', 5]",
-        "`output.channels#2` should be text in quotes, not the number 5",
-    );
-    check(
-        "hls = 5",
-        "`hls` in [output] should be a table, not the number 5",
-    );
-    check(
-        "mode = 'life'",
-        "unknown value `life` for `mode` in [output]; did you mean `live`?",
-    );
-    check(
-        "listen = 'here'",
-        "`listen` in [output]: invalid socket address syntax",
-    );
+    check("port = 'eight'", "`port` in [output] should be a whole number from 0 to 65535, not text");
+    check("port = 70000", "`port` in [output] should be a whole number from 0 to 65535, not the number 70000");
+    check("port = -1", "`port` in [output] should be a whole number from 0 to 65535, not the number -1");
+    check("verbose = 1", "`verbose` in [output] should be true or false, not the number 1");
+    check("channels = 'news'", "`channels` in [output] should be a list in [ ], not text");
+    check("channels = ['a', 5]", "`output.channels#2` should be text in quotes, not the number 5");
+    check("hls = 5", "`hls` in [output] should be a table, not the number 5");
+    check("mode = 'life'", "unknown value `life` for `mode` in [output]; did you mean `live`?");
+    check("listen = 'here'", "`listen` in [output]: invalid socket address syntax");
 }
 
 #[test]
 fn what_is_missing_is_named() {
     check("", "node.toml:1: missing key `site` at the top level");
-    check(
-        "site='a'\n[output.hls]",
-        "node.toml:2: missing key `window_secs` in [output.hls]",
-    );
-    check(
-        "site='a'\n[[channel]]\nrate = 1.5\n",
-        "node.toml:2: missing key `name` in [channel#1]",
-    );
+    check("site='a'\n[output.hls]", "node.toml:2: missing key `window_secs` in [output.hls]");
+    check("site='a'\n[[channel]]\nrate = 1.5\n", "node.toml:2: missing key `name` in [channel#1]");
 }
 
 #[test]
 fn what_is_not_toml_is_placed() {
-    check(
-        "site = 'a'\nport = = 3",
-        "node.toml:2: not TOML at column 8: extra `=`, expected nothing",
-    );
-    check(
-        "site = 'a'\nsite = 'b'",
-        "node.toml:2: not TOML at column 1: duplicate key",
-    );
+    check("site = 'a'\nport = = 3", "node.toml:2: not TOML at column 8: extra `=`, expected nothing");
+    check("site = 'a'\nsite = 'b'", "node.toml:2: not TOML at column 1: duplicate key");
 }
 
 #[test]
@@ -208,24 +150,10 @@ fn later_files_add_and_replace() {
     assert_eq!(config.output.channels, ["two", "three"]);
     assert_eq!(config.tags.len(), 2);
     let place = |key| loaded.places.find(key).map(ToString::to_string);
-    assert_eq!(
-        place("output.port").as_deref(),
-        Some("conf.d/a.toml:2"),
-        "the value in force"
-    );
+    assert_eq!(place("output.port").as_deref(), Some("conf.d/a.toml:2"), "the value in force");
     assert_eq!(place("output").as_deref(), Some("node.toml:2"));
-    let told: Vec<_> = loaded
-        .overrides
-        .iter()
-        .map(|o| format!("{} {} {}", o.key, o.by, o.was))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            "output.port conf.d/a.toml:2 node.toml:3",
-            "output.channels conf.d/b.toml:2 node.toml:4"
-        ]
-    );
+    let told: Vec<_> = loaded.overrides.iter().map(|o| format!("{} {} {}", o.key, o.by, o.was)).collect();
+    assert_eq!(told, ["output.port conf.d/a.toml:2 node.toml:3", "output.channels conf.d/b.toml:2 node.toml:4"]);
 }
 
 #[test]
@@ -261,10 +189,7 @@ fn a_later_check_can_point_at_a_key() {
         assert_eq!(loaded.places.refuse(path, "is odd").to_string(), want);
     };
     check("output.port", "node.toml:3: `output.port` is odd");
-    check(
-        "output.hls.window_secs",
-        "node.toml:2: `output.hls.window_secs` is odd",
-    );
+    check("output.hls.window_secs", "node.toml:2: `output.hls.window_secs` is odd");
     check("channel#1.name", "node.toml:5: `channel#1.name` is odd");
     check("nowhere", "node.toml:1: `nowhere` is odd");
     assert_eq!(loaded.places.find("output.port").unwrap().column, 3);
@@ -276,11 +201,7 @@ fn files_come_in_name_order_and_strangers_stay_out() {
     let main = folder.path().join("node.toml");
     assert!(matches!(load::<File>(&main), Err(ConfigError::Read { .. })));
     fs::write(&main, "site = 'main'").unwrap();
-    assert_eq!(
-        load::<File>(&main).unwrap().config.site,
-        "main",
-        "conf.d may be absent"
-    );
+    assert_eq!(load::<File>(&main).unwrap().config.site, "main", "conf.d may be absent");
     let add = |name: &str, text: &[u8]| fs::write(conf_d(&main).join(name), text).unwrap();
     fs::create_dir(conf_d(&main)).unwrap();
     add("20-last.toml", b"site = 'last'");
@@ -290,20 +211,11 @@ fn files_come_in_name_order_and_strangers_stay_out() {
     assert_eq!(load::<File>(&main).unwrap().config.site, "last");
     add("30.toml", b"# \xC3\xA9\n# \xFF");
     let error = load::<File>(&main).unwrap_err().to_string();
-    assert!(
-        error.ends_with("conf.d/30.toml:2: not UTF-8 text from here on"),
-        "{error}"
-    );
+    assert!(error.ends_with("conf.d/30.toml:2: not UTF-8 text from here on"), "{error}");
     add("30.toml", &vec![b'#'; CONFIG_BYTES_MAX]);
-    assert!(matches!(
-        load::<File>(&main),
-        Err(ConfigError::TooLarge { .. })
-    ));
+    assert!(matches!(load::<File>(&main), Err(ConfigError::TooLarge { .. })));
     (0..CONFIG_FILES_MAX).for_each(|n| add(&format!("{n}.toml"), b""));
-    assert!(matches!(
-        load::<File>(&main),
-        Err(ConfigError::TooMany { .. })
-    ));
+    assert!(matches!(load::<File>(&main), Err(ConfigError::TooMany { .. })));
 }
 
 proptest! {

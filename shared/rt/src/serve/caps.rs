@@ -67,20 +67,13 @@ impl Door {
         open.by_home.insert(home, here + 1);
         count(&self.counters.accepted);
         count(&self.counters.open);
-        Ok(Slot {
-            door: Arc::clone(self),
-            home,
-        })
+        Ok(Slot { door: Arc::clone(self), home })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut open = self
-            .door
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.door.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
         if let Some(here) = open.by_home.get_mut(&self.home) {
             *here = here.saturating_sub(1);
@@ -108,17 +101,8 @@ fn home_of(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn check(
-        total: usize,
-        per_address: Option<usize>,
-        addresses: &[&str],
-        want: &[Option<Refusal>],
-    ) {
-        let limits = Limits {
-            connections_max: total,
-            per_address_max: per_address,
-            ..Limits::default()
-        };
+    fn check(total: usize, per_address: Option<usize>, addresses: &[&str], want: &[Option<Refusal>]) {
+        let limits = Limits { connections_max: total, per_address_max: per_address, ..Limits::default() };
         let door = Door::new(&limits, Arc::default());
         let mut slots = vec![];
         let mut got = vec![];
@@ -135,44 +119,16 @@ mod tests {
         assert_eq!(door.counters.counts().open, slots.len() as u64);
         drop(slots);
         assert_eq!(door.counters.counts().open, 0);
-        assert!(
-            door.open.lock().unwrap().by_home.is_empty(),
-            "nothing is kept of the gone"
-        );
+        assert!(door.open.lock().unwrap().by_home.is_empty(), "nothing is kept of the gone");
     }
 
     #[test]
     fn caps() {
-        check(
-            2,
-            None,
-            &["10.0.0.1", "10.0.0.1", "10.0.0.2"],
-            &[None, None, Some(Refusal::Total)],
-        );
-        check(
-            9,
-            Some(1),
-            &["10.0.0.1", "10.0.0.1", "10.0.0.2"],
-            &[None, Some(Refusal::Address), None],
-        );
-        check(
-            9,
-            Some(1),
-            &["10.0.0.1", "::ffff:10.0.0.1"],
-            &[None, Some(Refusal::Address)],
-        );
-        check(
-            9,
-            Some(1),
-            &["2001:db8::1", "2001:db8::2:1"],
-            &[None, Some(Refusal::Address)],
-        );
-        check(
-            9,
-            Some(1),
-            &["2001:db8::1", "2001:db8:0:1::1"],
-            &[None, None],
-        );
+        check(2, None, &["10.0.0.1", "10.0.0.1", "10.0.0.2"], &[None, None, Some(Refusal::Total)]);
+        check(9, Some(1), &["10.0.0.1", "10.0.0.1", "10.0.0.2"], &[None, Some(Refusal::Address), None]);
+        check(9, Some(1), &["10.0.0.1", "::ffff:10.0.0.1"], &[None, Some(Refusal::Address)]);
+        check(9, Some(1), &["2001:db8::1", "2001:db8::2:1"], &[None, Some(Refusal::Address)]);
+        check(9, Some(1), &["2001:db8::1", "2001:db8:0:1::1"], &[None, None]);
         check(0, None, &["10.0.0.1"], &[Some(Refusal::Total)]);
     }
 }

@@ -64,18 +64,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
         return;
     }
     let pulse = Arc::new(Pulse::default());
-    let guard = Guard::new(
-        socket,
-        Arc::clone(&pulse),
-        &shared.limits,
-        Arc::clone(&shared.counters),
-    );
-    let mut line = Line {
-        shared: Arc::clone(&shared),
-        pulse,
-        peer,
-        certificate: None,
-    };
+    let guard = Guard::new(socket, Arc::clone(&pulse), &shared.limits, Arc::clone(&shared.counters));
+    let mut line = Line { shared: Arc::clone(&shared), pulse, peer, certificate: None };
     let Some(tls) = &shared.tls else {
         return drive(line, guard).await;
     };
@@ -92,9 +82,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAd
         }
         Ok(Ok(stream)) => {
             let chain = stream.get_ref().1.peer_certificates();
-            line.certificate = chain
-                .and_then(<[_]>::first)
-                .map(|der| PeerCertificate::new(der.clone().into_owned()));
+            line.certificate = chain.and_then(<[_]>::first).map(|der| PeerCertificate::new(der.clone().into_owned()));
             drive(line, stream).await;
         }
     }
@@ -106,10 +94,8 @@ fn set_options(socket: &TcpStream, limits: &Limits) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let options = SockRef::from(socket);
     options.set_tcp_user_timeout(Some(limits.unacknowledged))?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
     options.set_tcp_keepalive(&keepalive)?;
     if let Some(bytes) = limits.send_buffer_bytes {
         options.set_send_buffer_size(bytes)?;
@@ -146,10 +132,7 @@ async fn drive(line: Line, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'sta
     }
 }
 
-async fn answer(
-    line: Line,
-    mut request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
+async fn answer(line: Line, mut request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
     line.pulse.answering();
     let shared = &line.shared;
     count(&shared.counters.requests);
@@ -166,10 +149,7 @@ async fn answer(
     let answered: Result<Response<Body>, Infallible> = shared.router.clone().oneshot(request).await;
     let Ok(mut response) = answered;
     if late.load(Ordering::Relaxed) {
-        response = closing(
-            StatusCode::REQUEST_TIMEOUT,
-            "the request body came too slowly",
-        );
+        response = closing(StatusCode::REQUEST_TIMEOUT, "the request body came too slowly");
     }
     Ok(AnswerBody::wrap(response, line.pulse))
 }

@@ -57,8 +57,7 @@ impl Pulse {
     fn turn(&self, phase: Phase) {
         // Only the connection's own task turns, so load and store need not be one step.
         let turn = (self.turn_and_phase.load(Ordering::Relaxed) >> 2).wrapping_add(1);
-        self.turn_and_phase
-            .store(turn << 2 | phase as u64, Ordering::Relaxed);
+        self.turn_and_phase.store(turn << 2 | phase as u64, Ordering::Relaxed);
     }
 
     fn now(&self) -> (u64, Phase) {
@@ -90,12 +89,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(
-        socket: TcpStream,
-        pulse: Arc<Pulse>,
-        limits: &Limits,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new(socket: TcpStream, pulse: Arc<Pulse>, limits: &Limits, counters: Arc<Counters>) -> Self {
         Self {
             socket,
             pulse,
@@ -115,11 +109,7 @@ impl Guard {
         let (turn, phase) = self.pulse.now();
         if turn != self.read_turn {
             self.read_turn = turn;
-            let limit = if phase == Phase::Idle {
-                self.idle
-            } else {
-                self.head
-            };
+            let limit = if phase == Phase::Idle { self.idle } else { self.head };
             self.read_clock.as_mut().reset(Instant::now() + limit);
         }
         phase
@@ -136,18 +126,11 @@ impl Guard {
             return Poll::Ready(Ok(()));
         }
         count(&self.counters.timed_out_head);
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "request head not finished in time",
-        )))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "request head not finished in time")))
     }
 
     /// Passes a write's outcome on, unless the socket has taken nothing for too long.
-    fn watch_write(
-        &mut self,
-        wrote: Poll<io::Result<usize>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
+    fn watch_write(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if wrote.is_ready() {
             self.stalled = false;
             return wrote;
@@ -161,19 +144,12 @@ impl Guard {
         // Reset instead of a polite close: the kernel must not keep the unread bytes. When the option cannot be set the
         // close is polite, and TCP_USER_TIMEOUT ends it.
         drop(SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "reader takes nothing",
-        )))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "reader takes nothing")))
     }
 }
 
 impl AsyncRead for Guard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let phase = self.wind_read_clock();
         let before = buffer.filled().len();
         match Pin::new(&mut self.socket).poll_read(cx, buffer) {
@@ -190,11 +166,7 @@ impl AsyncRead for Guard {
 }
 
 impl AsyncWrite for Guard {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.watch_write(wrote, cx)
     }
@@ -238,10 +210,6 @@ mod tests {
         pulse.answering();
         pulse.answered();
         assert_eq!(pulse.now().1, Phase::Idle);
-        assert_ne!(
-            pulse.now().0,
-            idle.0,
-            "a second idle spell winds the clock again"
-        );
+        assert_ne!(pulse.now().0, idle.0, "a second idle spell winds the clock again");
     }
 }

@@ -65,10 +65,7 @@ impl Limits {
     /// The defaults for a server of live streams: a bounded send buffer of 512 KiB per viewer.
     #[must_use]
     pub fn live() -> Self {
-        Self {
-            send_buffer_bytes: Some(512 * 1_024),
-            ..Self::default()
-        }
+        Self { send_buffer_bytes: Some(512 * 1_024), ..Self::default() }
     }
 }
 

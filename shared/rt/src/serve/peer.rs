@@ -84,9 +84,7 @@ fn text(value: &[u8]) -> Option<&str> {
 }
 
 fn expect(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
-    element(input)
-        .filter(|(found, ..)| *found == tag)
-        .map(|(_, content, rest)| (content, rest))
+    element(input).filter(|(found, ..)| *found == tag).map(|(_, content, rest)| (content, rest))
 }
 
 /// Tag, content and what follows (X.690 §8.1: definite lengths only, as DER demands).
@@ -96,12 +94,8 @@ fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     };
     let (length, rest) = match *length {
         short @ 0..=0x7F => (usize::from(short), rest),
-        0x81 => rest
-            .split_first()
-            .map(|(a, rest)| (usize::from(*a), rest))?,
-        0x82 => rest
-            .split_first_chunk()
-            .map(|(ab, rest)| (usize::from(u16::from_be_bytes(*ab)), rest))?,
+        0x81 => rest.split_first().map(|(a, rest)| (usize::from(*a), rest))?,
+        0x82 => rest.split_first_chunk().map(|(ab, rest)| (usize::from(u16::from_be_bytes(*ab)), rest))?,
         // More than 65,535 bytes is no certificate of ours.
         _ => return None,
     };
@@ -118,23 +112,16 @@ mod tests {
     fn certificate(names: &[&str]) -> Vec<u8> {
         let mut params = rcgen::CertificateParams::new(vec!["node.test".to_owned()]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::OrganizationName, "Antenna");
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Antenna");
         for name in names {
-            params
-                .distinguished_name
-                .push(rcgen::DnType::CommonName, *name);
+            params.distinguished_name.push(rcgen::DnType::CommonName, *name);
         }
         let key = rcgen::KeyPair::generate().unwrap();
         params.self_signed(&key).unwrap().der().to_vec()
     }
 
     fn check(der: &[u8], want: Option<&str>) {
-        assert_eq!(
-            PeerCertificate::new(CertificateDer::from(der.to_vec())).common_name(),
-            want
-        );
+        assert_eq!(PeerCertificate::new(CertificateDer::from(der.to_vec())).common_name(), want);
     }
 
     #[test]
@@ -153,11 +140,7 @@ mod tests {
         };
         let subject = |names: &[u8]| {
             let names = [&[SEQUENCE, u8::try_from(names.len()).unwrap()][..], names].concat();
-            let fields = [
-                &[2, 1, 1, SEQUENCE, 0, SEQUENCE, 0, SEQUENCE, 0][..],
-                &names,
-            ]
-            .concat();
+            let fields = [&[2, 1, 1, SEQUENCE, 0, SEQUENCE, 0, SEQUENCE, 0][..], &names].concat();
             let length = u8::try_from(fields.len()).unwrap();
             [&[SEQUENCE, length + 2, SEQUENCE, length][..], &fields].concat()
         };

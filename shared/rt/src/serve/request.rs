@@ -34,9 +34,7 @@ pub(crate) fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Some("send exactly one Host header");
     };
-    let valid = host
-        .to_str()
-        .is_ok_and(|host| !host.contains(['@', ',']) && host.parse::<Authority>().is_ok());
+    let valid = host.to_str().is_ok_and(|host| !host.contains(['@', ',']) && host.parse::<Authority>().is_ok());
     (!valid).then_some("the Host header is not a host name with an optional port")
 }
 
@@ -46,10 +44,7 @@ pub(crate) fn closing(status: StatusCode, text: &'static str) -> Response<Body> 
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
@@ -97,10 +92,7 @@ impl PatientBody {
             self.budget = self.budget.saturating_sub(since.elapsed());
         }
         let earned_ms = (received as u64).saturating_mul(1_000) / self.bytes_per_sec_min;
-        self.budget = self
-            .budget
-            .saturating_add(Duration::from_millis(earned_ms))
-            .min(self.grace);
+        self.budget = self.budget.saturating_add(Duration::from_millis(earned_ms)).min(self.grace);
     }
 }
 
@@ -108,33 +100,21 @@ impl hyper::body::Body for PatientBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.late.load(Ordering::Relaxed) {
             return Poll::Ready(None);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            let received = frame
-                .as_ref()
-                .and_then(|f| f.as_ref().ok())
-                .and_then(Frame::data_ref)
-                .map_or(0, Bytes::len);
+            let received = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref).map_or(0, Bytes::len);
             self.settle(received);
             return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
         }
         let budget = self.budget;
-        let (_, clock) = self
-            .waiting
-            .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(budget))));
+        let (_, clock) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(budget))));
         ready!(clock.as_mut().poll(cx));
         self.late.store(true, Ordering::Relaxed);
         count(&self.counters.timed_out_body);
-        Poll::Ready(Some(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "request body not sent in time",
-        ))))
+        Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, "request body not sent in time"))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -162,10 +142,7 @@ impl hyper::body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.inner).poll_frame(cx)
     }
 

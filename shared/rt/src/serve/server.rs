@@ -63,21 +63,11 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::Listen`].
-    pub fn bind(
-        address: SocketAddr,
-        limits: Limits,
-        tls: Option<TlsHandle>,
-    ) -> Result<Self, ServeError> {
+    pub fn bind(address: SocketAddr, limits: Limits, tls: Option<TlsHandle>) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Listen { address, source };
         let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self {
-            listener,
-            address,
-            limits,
-            counters: Arc::default(),
-            tls,
-        })
+        Ok(Self { listener, address, limits, counters: Arc::default(), tls })
     }
 
     /// The address it listens on, with the real port.
@@ -116,11 +106,7 @@ impl Server {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restart must not wait for the old connections' TIME-WAIT (RFC 9293 §3.6.1).
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -128,12 +114,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Never returns; the caller drops it, and with it the listener, to stop.
-async fn accept_all(
-    listener: TcpListener,
-    door: &Arc<Door>,
-    shared: &Arc<Shared>,
-    tracker: &TaskTracker,
-) {
+async fn accept_all(listener: TcpListener, door: &Arc<Door>, shared: &Arc<Shared>, tracker: &TaskTracker) {
     let starved = Repeat::new();
     let mut pause = Duration::ZERO;
     loop {
@@ -237,11 +218,7 @@ mod tests {
             (Errno::ECONNABORTED, true),
             (Errno::EHOSTUNREACH, true),
         ] {
-            assert_eq!(
-                is_the_clients(&io::Error::from_raw_os_error(code as i32)),
-                want,
-                "{code}"
-            );
+            assert_eq!(is_the_clients(&io::Error::from_raw_os_error(code as i32)), want, "{code}");
         }
         let mut pause = Duration::ZERO;
         let pauses: Vec<_> = (0..8)

@@ -21,9 +21,7 @@ impl Backoff {
         if lasted >= HEALTHY_AFTER {
             self.in_a_row = 0;
         }
-        let doubled = SHORTEST
-            .saturating_mul(1_u32.checked_shl(self.in_a_row).unwrap_or(u32::MAX))
-            .min(LONGEST);
+        let doubled = SHORTEST.saturating_mul(1_u32.checked_shl(self.in_a_row).unwrap_or(u32::MAX)).min(LONGEST);
         self.in_a_row = self.in_a_row.saturating_add(1);
         let spread = 0.75 + f64::from(random) / f64::from(u32::MAX) / 2.0;
         doubled.mul_f64(spread).clamp(SHORTEST, LONGEST)
@@ -38,23 +36,14 @@ mod tests {
 
     fn check(random: u32, want_ms: &[u128]) {
         let mut backoff = Backoff::default();
-        let got: Vec<_> = want_ms
-            .iter()
-            .map(|_| backoff.next(Duration::ZERO, random).as_millis())
-            .collect();
+        let got: Vec<_> = want_ms.iter().map(|_| backoff.next(Duration::ZERO, random).as_millis()).collect();
         assert_eq!(got, want_ms);
     }
 
     #[test]
     fn doubles_up_to_a_minute() {
-        check(
-            0,
-            &[1_000, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000],
-        );
-        check(
-            u32::MAX,
-            &[1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 60_000, 60_000],
-        );
+        check(0, &[1_000, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000]);
+        check(u32::MAX, &[1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
     }
 
     #[test]

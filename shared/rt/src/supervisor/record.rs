@@ -88,11 +88,7 @@ struct Table {
 
 impl Records {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            events: EventRing::new(),
-            table: Mutex::default(),
-        }
+        Self { clock, events: EventRing::new(), table: Mutex::default() }
     }
 
     pub(super) fn tasks(&self) -> Vec<TaskState> {
@@ -113,31 +109,17 @@ impl Records {
             let id = table.next_id;
             table.next_id += 1;
             let name = Arc::clone(name);
-            let task = TaskState {
-                name,
-                fate,
-                running: false,
-                starts: 0,
-                ends_in_a_row: 0,
-                last_end: None,
-                since: now,
-            };
+            let task =
+                TaskState { name, fate, running: false, starts: 0, ends_in_a_row: 0, last_end: None, since: now };
             table.tasks.insert(id, task);
             id
         });
-        Row {
-            records: Arc::clone(self),
-            name: Arc::clone(name),
-            id,
-        }
+        Row { records: Arc::clone(self), name: Arc::clone(name), id }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Table, Timestamp) -> T) -> T {
         let now = self.clock.now();
-        work(
-            &mut self.table.lock().unwrap_or_else(PoisonError::into_inner),
-            now,
-        )
+        work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
 }
 
@@ -190,9 +172,7 @@ impl Row {
                 task.ends_in_a_row = ends_in_a_row;
             }
         });
-        self.event(What::RestartIn(
-            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        ));
+        self.event(What::RestartIn(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
     }
 
     pub(super) fn cut(&self) {
@@ -201,13 +181,7 @@ impl Row {
     }
 
     fn event(&self, what: What) {
-        self.records.events.push(
-            self.records.clock.now(),
-            TaskEvent {
-                task: Arc::clone(&self.name),
-                what,
-            },
-        );
+        self.records.events.push(self.records.clock.now(), TaskEvent { task: Arc::clone(&self.name), what });
     }
 }
 

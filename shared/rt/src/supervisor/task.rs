@@ -97,21 +97,17 @@ pub(super) fn start_of_thread<O: Outcome>(
     Box::new(move |token| {
         let (done, ended) = oneshot::channel();
         let (body, span) = (Arc::clone(&body), Span::current());
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || {
-                // Held for the whole run; the next run starts only after this one, so it never waits.
-                let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
-                let outcome = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| body(token))));
-                drop(body);
-                // Nobody listens when the stop deadline has passed.
-                drop(done.send(outcome.map_or_else(|panic| panicked(&*panic), Outcome::end)));
-            });
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            // Held for the whole run; the next run starts only after this one, so it never waits.
+            let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
+            let outcome = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| body(token))));
+            drop(body);
+            // Nobody listens when the stop deadline has passed.
+            drop(done.send(outcome.map_or_else(|panic| panicked(&*panic), Outcome::end)));
+        });
         Box::pin(async move {
             match thread {
-                Ok(_) => ended
-                    .await
-                    .unwrap_or_else(|_| End::Panicked("thread died".to_owned())),
+                Ok(_) => ended.await.unwrap_or_else(|_| End::Panicked("thread died".to_owned())),
                 Err(error) => End::Failed(format!("start thread: {error}")),
             }
         })

@@ -26,10 +26,7 @@ async fn until(what: &str, wanted: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    assert!(
-        timeout(PATIENCE, waiting).await.is_ok(),
-        "waited for {what}"
-    );
+    assert!(timeout(PATIENCE, waiting).await.is_ok(), "waited for {what}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,20 +34,14 @@ async fn a_failing_task_comes_back_at_growing_intervals() {
     let supervisor = supervisor();
     let starts = Arc::new(Mutex::new(vec![]));
     let noted = Arc::clone(&starts);
-    supervisor
-        .stage("inputs", PATIENCE)
-        .spawn("tuner", Fate::Restart, move |_| {
-            noted.lock().unwrap().push(Instant::now());
-            let n = noted.lock().unwrap().len();
-            async move {
-                assert!(n != 2, "second run");
-                if n % 2 == 0 {
-                    Ok(())
-                } else {
-                    Err(io::Error::other("no lock"))
-                }
-            }
-        });
+    supervisor.stage("inputs", PATIENCE).spawn("tuner", Fate::Restart, move |_| {
+        noted.lock().unwrap().push(Instant::now());
+        let n = noted.lock().unwrap().len();
+        async move {
+            assert!(n != 2, "second run");
+            if n % 2 == 0 { Ok(()) } else { Err(io::Error::other("no lock")) }
+        }
+    });
     until("nine starts", || starts.lock().unwrap().len() == 9).await;
     let starts = starts.lock().unwrap().clone();
     let waits: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -59,31 +50,16 @@ async fn a_failing_task_comes_back_at_growing_intervals() {
         let nominal = Duration::from_secs(nominal);
         // Timers tick in milliseconds.
         let most = nominal.mul_f64(1.25).min(Duration::from_secs(60)) + Duration::from_millis(2);
-        assert!(
-            (nominal.mul_f64(0.75)..=most).contains(wait),
-            "{wait:?} for {nominal:?}"
-        );
+        assert!((nominal.mul_f64(0.75)..=most).contains(wait), "{wait:?} for {nominal:?}");
     }
-    let [task] = &supervisor.tasks()[..] else {
-        panic!("one task")
-    };
-    assert_eq!(
-        (&*task.name, task.starts, task.ends_in_a_row),
-        ("inputs/tuner", 9, 9)
-    );
+    let [task] = &supervisor.tasks()[..] else { panic!("one task") };
+    assert_eq!((&*task.name, task.starts, task.ends_in_a_row), ("inputs/tuner", 9, 9));
     assert_eq!(task.last_end.as_deref(), Some("failed: no lock"));
     let totals = supervisor.totals();
     assert_eq!((totals.started, totals.restarted), (9, 8));
     assert_eq!((totals.panicked, totals.failed, totals.finished), (1, 5, 3));
-    let second = supervisor
-        .events()
-        .into_iter()
-        .filter(|event| matches!(event.what.what, What::Ended(_)))
-        .nth(1);
-    assert_eq!(
-        second.unwrap().what.what,
-        What::Ended("panicked: second run".to_owned())
-    );
+    let second = supervisor.events().into_iter().filter(|event| matches!(event.what.what, What::Ended(_))).nth(1);
+    assert_eq!(second.unwrap().what.what, What::Ended("panicked: second run".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,10 +75,7 @@ async fn a_minute_of_health_forgets_old_failures() {
             }
         }
     });
-    until("the healthy run's end", || {
-        runs.load(Ordering::Relaxed) == 7
-    })
-    .await;
+    until("the healthy run's end", || runs.load(Ordering::Relaxed) == 7).await;
     assert_eq!(supervisor.tasks()[0].ends_in_a_row, 2);
 }
 
@@ -113,21 +86,13 @@ async fn the_end_of_an_essential_task_ends_the_program() {
         let stopped_in_order = supervisor.stage("serve", PATIENCE).token();
         spawn(&supervisor.stage("store", PATIENCE));
         let stopped = timeout(PATIENCE, supervisor.run()).await.unwrap();
-        assert_eq!(
-            stopped.cause,
-            Cause::Lost {
-                task: "store/writer".to_owned(),
-                end
-            }
-        );
+        assert_eq!(stopped.cause, Cause::Lost { task: "store/writer".to_owned(), end });
         assert_eq!((stopped.exit_code(), stopped.cut), (1, 0));
         assert!(stopped_in_order.is_cancelled());
     };
     check(End::Finished, &|s| s.essential("writer", |_| async {})).await;
     check(End::Panicked("bad page".to_owned()), &|s| {
-        s.essential("writer", |_| async {
-            assert!(std::hint::black_box(false), "bad page")
-        })
+        s.essential("writer", |_| async { assert!(std::hint::black_box(false), "bad page") })
     })
     .await;
     check(End::Panicked("factory 7".to_owned()), &|s| {
@@ -136,10 +101,7 @@ async fn the_end_of_an_essential_task_ends_the_program() {
     })
     .await;
     let failing = |_| async { Err(io::Error::other("disk gone")) };
-    check(End::Failed("disk gone".to_owned()), &|s| {
-        s.essential("writer", failing)
-    })
-    .await;
+    check(End::Failed("disk gone".to_owned()), &|s| s.essential("writer", failing)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,15 +111,7 @@ async fn a_task_that_is_done_leaves_no_row() {
     supervisor.once("scan", |_| async {});
     until("both ends", || supervisor.tasks().is_empty()).await;
     let totals = supervisor.totals();
-    assert_eq!(
-        (
-            totals.started,
-            totals.finished,
-            totals.failed,
-            totals.restarted
-        ),
-        (2, 1, 1, 0)
-    );
+    assert_eq!((totals.started, totals.finished, totals.failed, totals.restarted), (2, 1, 1, 0));
     assert!(!supervisor.shutdown_asked().is_cancelled());
 }
 
@@ -176,12 +130,8 @@ async fn stages_stop_in_order_and_the_late_are_cut() {
     supervisor.essential("root", note("root", 0));
     let serve = supervisor.stage("serve", Duration::from_secs(10));
     let inputs = supervisor.stage("inputs", Duration::from_secs(3));
-    supervisor
-        .stage("report", Duration::from_secs(5))
-        .essential("mqtt", note("mqtt", 1));
-    inputs
-        .group("tuner0")
-        .once("stubborn", note("stubborn", 99));
+    supervisor.stage("report", Duration::from_secs(5)).essential("mqtt", note("mqtt", 1));
+    inputs.group("tuner0").once("stubborn", note("stubborn", 99));
     inputs.essential("udp", note("udp", 2));
     serve.group("http").essential("accept", note("accept", 4));
     assert_eq!(supervisor.tasks().len(), 5);
@@ -189,31 +139,15 @@ async fn stages_stop_in_order_and_the_late_are_cut() {
     supervisor.shut_down(Cause::Asked("SIGTERM".to_owned()));
     supervisor.shut_down(Cause::Asked("somebody later".to_owned()));
     let stopped = supervisor.run().await;
-    assert_eq!(
-        stopped,
-        Stopped {
-            cause: Cause::Asked("SIGTERM".to_owned()),
-            cut: 1
-        }
-    );
+    assert_eq!(stopped, Stopped { cause: Cause::Asked("SIGTERM".to_owned()), cut: 1 });
     assert_eq!(stopped.exit_code(), 0);
-    assert_eq!(
-        *ends.lock().unwrap(),
-        [("accept", 4), ("udp", 6), ("mqtt", 8), ("root", 8)]
-    );
+    assert_eq!(*ends.lock().unwrap(), [("accept", 4), ("udp", 6), ("mqtt", 8), ("root", 8)]);
     assert_eq!(supervisor.totals().cut, 1);
     assert!(supervisor.tasks().is_empty());
     let last = supervisor.events().pop().unwrap().what;
-    assert_eq!(
-        (&*last.task, last.what),
-        ("inputs/tuner0/stubborn", What::Cut)
-    );
+    assert_eq!((&*last.task, last.what), ("inputs/tuner0/stubborn", What::Cut));
     inputs.once("too late", |_| async {});
-    assert_eq!(
-        supervisor.totals().started,
-        5,
-        "nothing starts in a stopped group"
-    );
+    assert_eq!(supervisor.totals().started, 5, "nothing starts in a stopped group");
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,16 +160,10 @@ async fn a_group_stops_alone() {
     // Waits for its restart when the stop comes, which must not make the stop wait.
     news.spawn("source", Fate::Restart, |_| async {});
     sport.essential("segmenter", wait);
-    until("the restart's wait", || {
-        supervisor.tasks().iter().any(|task| !task.running)
-    })
-    .await;
+    until("the restart's wait", || supervisor.tasks().iter().any(|task| !task.running)).await;
     assert_eq!(news.stop(Duration::from_millis(1)).await, 0);
     let left = supervisor.tasks();
-    assert_eq!(
-        left.iter().map(|task| &*task.name).collect::<Vec<_>>(),
-        ["channels/sport/segmenter"]
-    );
+    assert_eq!(left.iter().map(|task| &*task.name).collect::<Vec<_>>(), ["channels/sport/segmenter"]);
     assert!(!supervisor.shutdown_asked().is_cancelled());
     assert_eq!(channels.stop(PATIENCE).await, 0);
     assert!(supervisor.tasks().is_empty());
@@ -248,10 +176,7 @@ async fn threads_are_watched_like_tasks() {
     let names = Arc::new(Mutex::new(vec![]));
     let noted = Arc::clone(&names);
     inputs.spawn_thread("demux0", Fate::Essential, move |stop| {
-        noted
-            .lock()
-            .unwrap()
-            .push(std::thread::current().name().map(str::to_owned));
+        noted.lock().unwrap().push(std::thread::current().name().map(str::to_owned));
         while !stop.is_cancelled() {
             std::thread::yield_now();
         }
@@ -269,11 +194,5 @@ async fn threads_are_watched_like_tasks() {
 
     let supervisor = self::supervisor();
     supervisor.spawn_thread("demux1", Fate::Essential, |_| {});
-    assert_eq!(
-        timeout(PATIENCE, supervisor.run())
-            .await
-            .unwrap()
-            .exit_code(),
-        1
-    );
+    assert_eq!(timeout(PATIENCE, supervisor.run()).await.unwrap().exit_code(), 1);
 }

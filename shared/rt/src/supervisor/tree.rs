@@ -105,11 +105,7 @@ impl Supervisor {
     pub fn stage(&self, name: &str, deadline: Duration) -> Self {
         // Not below the root's token: the root stops after its stages.
         let stage = self.below(name, CancellationToken::new(), CancellationToken::new());
-        self.root
-            .stages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((stage.clone(), deadline));
+        self.root.stages.lock().unwrap_or_else(PoisonError::into_inner).push((stage.clone(), deadline));
         stage
     }
 
@@ -121,23 +117,16 @@ impl Supervisor {
 
     /// Starts a task. `factory` makes each run of it and gets the token to watch: once cancelled, finish and return.
     /// `Essential` and `Once` call it once. In a group that was stopped nothing starts.
-    pub fn spawn<F>(
-        &self,
-        name: &str,
-        fate: Fate,
-        factory: impl FnMut(CancellationToken) -> F + Send + 'static,
-    ) where
+    pub fn spawn<F>(&self, name: &str, fate: Fate, factory: impl FnMut(CancellationToken) -> F + Send + 'static)
+    where
         F: Future<Output: Outcome> + Send + 'static,
     {
         self.begin(name, fate, start_of(factory));
     }
 
     /// Starts an essential task that is made from things it takes along.
-    pub fn essential<F>(
-        &self,
-        name: &str,
-        task: impl FnOnce(CancellationToken) -> F + Send + 'static,
-    ) where
+    pub fn essential<F>(&self, name: &str, task: impl FnOnce(CancellationToken) -> F + Send + 'static)
+    where
         F: Future<Output: Outcome> + Send + 'static,
     {
         self.begin(name, Fate::Essential, start_of(only_once(task)));
@@ -202,24 +191,13 @@ impl Supervisor {
     /// Waits until the shutdown is asked for, then stops stage after stage. `main` awaits this and exits with the code.
     pub async fn run(&self) -> Stopped {
         self.root.asked.cancelled().await;
-        let cause = self
-            .root
-            .cause
-            .get()
-            .cloned()
-            .unwrap_or_else(|| Cause::Asked("nobody".to_owned()));
+        let cause = self.root.cause.get().cloned().unwrap_or_else(|| Cause::Asked("nobody".to_owned()));
         tracing::info!(%cause, "shutting down");
         let mut cut = 0;
         let mut next = 0;
         loop {
             // Looked up each time: a stage made during the shutdown is stopped too.
-            let stage = self
-                .root
-                .stages
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(next)
-                .cloned();
+            let stage = self.root.stages.lock().unwrap_or_else(PoisonError::into_inner).get(next).cloned();
             let Some((stage, deadline)) = stage else {
                 break;
             };
@@ -250,27 +228,13 @@ impl Supervisor {
     }
 
     fn below(&self, name: &str, stop: CancellationToken, cut: CancellationToken) -> Self {
-        let around = if self.path.is_empty() {
-            &[]
-        } else {
-            &self.trackers[..]
-        };
+        let around = if self.path.is_empty() { &[] } else { &self.trackers[..] };
         let trackers = around.iter().cloned().chain([TaskTracker::new()]).collect();
-        Self {
-            root: Arc::clone(&self.root),
-            path: self.full_name(name),
-            stop,
-            cut,
-            trackers,
-        }
+        Self { root: Arc::clone(&self.root), path: self.full_name(name), stop, cut, trackers }
     }
 
     fn full_name(&self, name: &str) -> Arc<str> {
-        if self.path.is_empty() {
-            Arc::from(name)
-        } else {
-            Arc::from(format!("{}/{name}", self.path))
-        }
+        if self.path.is_empty() { Arc::from(name) } else { Arc::from(format!("{}/{name}", self.path)) }
     }
 
     fn begin(&self, name: &str, fate: Fate, start: Start) {
@@ -280,22 +244,14 @@ impl Supervisor {
             return;
         }
         let row = self.root.records.open(&name, fate);
-        let watch = Watch {
-            row,
-            fate,
-            stop: self.stop.clone(),
-            cut: self.cut.clone(),
-        };
+        let watch = Watch { row, fate, stop: self.stop.clone(), cut: self.cut.clone() };
         let counted: Vec<_> = self.trackers.iter().map(TaskTracker::token).collect();
         // At the highest level, so that every line says whose it is, whatever level is shown.
         let span = tracing::error_span!("task", task = &*name);
         let supervisor = self.clone();
         let work = async move {
             if let Some(end) = supervise(start, watch).await {
-                supervisor.shut_down(Cause::Lost {
-                    task: name.to_string(),
-                    end,
-                });
+                supervisor.shut_down(Cause::Lost { task: name.to_string(), end });
             }
             drop(counted);
         };
@@ -304,9 +260,7 @@ impl Supervisor {
 }
 
 /// A factory for one run; the fates it is used with never ask for a second.
-fn only_once<F>(
-    task: impl FnOnce(CancellationToken) -> F + Send,
-) -> impl FnMut(CancellationToken) -> F + Send {
+fn only_once<F>(task: impl FnOnce(CancellationToken) -> F + Send) -> impl FnMut(CancellationToken) -> F + Send {
     let mut task = Some(task);
     move |token| task.take().expect("essential and once tasks run once")(token)
 }
