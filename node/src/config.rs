@@ -205,7 +205,7 @@ mod tests {
     fn a_plain_controller_address_is_refused() {
         check_text(
             "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'http://c:8443/'\n",
-            "/node.toml: controller.url is \"http://c:8443\"; the fleet interface is mutual TLS, write https://HOST:8443",
+            "/node.toml:4: `controller.url` is \"http://c:8443\"; the fleet interface is mutual TLS, write https://HOST:8443",
         );
     }
 }

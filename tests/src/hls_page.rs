@@ -117,6 +117,14 @@ impl Tally {
         self.stalls.iter().map(|stall| stall.ms).sum::<f64>() + self.standing_ms
     }
 
+    /// Error events after the first picture. Before it hls.js jumps over sound that came without a picture, and may call
+    /// off its first request; nobody saw that.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<&PlayerError> {
+        let shown = self.first_picture_ms.unwrap_or(0.0);
+        self.errors.iter().filter(|error| error.at_ms > shown).collect()
+    }
+
     /// The longest that a picture was held, milliseconds.
     #[must_use]
     pub fn held_ms(&self) -> f64 {
@@ -140,7 +148,10 @@ impl Tally {
             self.discontinuities,
             self.holes,
             self.latency_s,
-            self.errors.iter().map(|error| (error.details.as_str(), error.fatal, error.code)).collect::<Vec<_>>(),
+            self.errors
+                .iter()
+                .map(|error| (error.details.as_str(), error.fatal, error.at_ms.round()))
+                .collect::<Vec<_>>(),
         )
     }
 

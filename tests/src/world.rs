@@ -120,6 +120,10 @@ impl World {
     /// # Errors
     /// When it does not get ready.
     pub async fn restart_controller(&mut self) -> Result<()> {
+        // It comes back where nodes and viewers know it.
+        let old = &self.controller;
+        let (http, fleet, mqtt) = (old.address("http")?, old.address("fleet")?, old.address("mqtt")?);
+        write_controller(&self.options.folder, http, fleet, mqtt)?;
         self.controller = start_controller(&self.options.folder).await?;
         // Operators' sign-ins are kept in memory.
         self.token = operator_token(&self.http, &self.base()?).await?;
@@ -281,16 +285,9 @@ fn secret(path: &Path, text: &str) -> Result<()> {
 /// # Errors
 /// What `init` says when it cannot.
 pub async fn init_controller(folder: &Path, fixed_ports: bool) -> Result<()> {
-    let port = |number: u16| if fixed_ports { number } else { 0 };
-    let text = format!(
-        "site = \"caribbean\"\nname = \"controller\"\nstate_dir = \"{}\"\n\n[http]\nlisten = \"127.0.0.1:{}\"\n\n\
-         [fleet]\nlisten = \"127.0.0.1:{}\"\n\n[mqtt]\nlisten = \"127.0.0.1:{}\"\n",
-        path(folder, "controller"),
-        port(8080),
-        port(8443),
-        if fixed_ports { 1883 } else { free_port()? },
-    );
-    fs::write(folder.join("controller.toml"), text).context("write controller.toml")?;
+    let port = |number: u16| format!("127.0.0.1:{}", if fixed_ports { number } else { 0 });
+    let mqtt = format!("127.0.0.1:{}", if fixed_ports { 1883 } else { free_port()? });
+    write_controller(folder, &port(8080), &port(8443), &mqtt)?;
     let password = folder.join("operator.password");
     secret(&password, OPERATOR.1)?;
     let (config, password) = (path(folder, "controller.toml"), password.display().to_string());
@@ -306,6 +303,15 @@ fn write_node(options: &Options, (site, name): (&str, &str), fleet: &str, listen
         path(&options.folder, name),
     );
     fs::write(options.folder.join(format!("{name}.toml")), text).context("write the node's configuration")
+}
+
+fn write_controller(folder: &Path, http: &str, fleet: &str, mqtt: &str) -> Result<()> {
+    let text = format!(
+        "site = \"caribbean\"\nname = \"controller\"\nstate_dir = \"{}\"\n\n[http]\nlisten = \"{http}\"\n\n\
+         [fleet]\nlisten = \"{fleet}\"\n\n[mqtt]\nlisten = \"{mqtt}\"\n",
+        path(folder, "controller"),
+    );
+    fs::write(folder.join("controller.toml"), text).context("write controller.toml")
 }
 
 /// Starts the controller of a folder that was initialised.

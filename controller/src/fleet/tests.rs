@@ -90,7 +90,7 @@ fn spawn(kind: Kind, address: SocketAddr) -> Option<Child> {
         }
         Kind::Rumqttd => {
             let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["--exact", "fleet::tests::broker_process", "--ignored", "--nocapture"]);
+            command.args(["--exact", "fleet::tests::broker_process", "--nocapture"]);
             command.env(BROKER_VARIABLE, address.to_string());
             command
         }
@@ -109,7 +109,6 @@ fn spawn(kind: Kind, address: SocketAddr) -> Option<Child> {
 }
 
 #[test]
-#[ignore = "started by the other tests as a process of its own, to be killed"]
 fn broker_process() {
     let Ok(address) = std::env::var(BROKER_VARIABLE) else { return };
     let _broker = Broker::start(address.parse().unwrap()).unwrap();
