@@ -29,7 +29,6 @@ use crate::{
     api::{
         Office,
         office::{FleetView, Placed, Tally},
-        operators::OperatorSessions,
         pages, router,
         slate::SlateShow,
     },
@@ -59,7 +58,7 @@ use crate::{
         plans::Planner,
         upkeep,
     },
-    viewing::{CatalogueKeeper, Passwords, Sessions},
+    viewing::{CatalogueKeeper, Passwords, Sessions, SignIns},
 };
 
 const ANCHORS_FILE: &str = "anchors.json";
@@ -182,6 +181,7 @@ async fn start(
     listeners.broker_listens().await;
     let catalogue = CatalogueKeeper::open(Arc::clone(&store)).await?;
     let sessions = Sessions::open(Arc::clone(&store)).await?;
+    let sign_ins = SignIns::open(Arc::clone(&store)).await?;
     let stages = Stages::of(supervisor);
     let settings = settings(config, &secrets, &listeners.public_url);
     let roots = Arc::new(secrets.roots);
@@ -228,7 +228,7 @@ async fn start(
         sessions,
         viewer_passwords: Passwords::default(),
         operator_passwords: Passwords::default(),
-        operators: OperatorSessions::default(),
+        operators: sign_ins,
         roots,
         signer: secrets.token_signer,
         fleet: FleetView { state: fleet, defects, desk, issued, doors: Arc::clone(&doors) },

@@ -12,7 +12,7 @@ use headend_rt::{Clock, Supervisor, serve::Counters};
 use headend_wire::ChannelName;
 use tokio::sync::watch;
 
-use super::{operators::OperatorSessions, slate::SlateShow};
+use super::slate::SlateShow;
 use crate::{
     fleet::{
         commands::Issued,
@@ -22,7 +22,7 @@ use crate::{
         state::NodeKey,
     },
     store::Engine,
-    viewing::{CatalogueKeeper, Passwords, Sessions},
+    viewing::{CatalogueKeeper, Passwords, Sessions, SignIns},
 };
 
 /// Sessions whose last origin is remembered; a full memory starts anew, and its viewers are placed as new ones.
@@ -76,7 +76,7 @@ pub struct Office {
     /// Passwords of operators.
     pub operator_passwords: Passwords,
     /// Operators that are signed in.
-    pub operators: OperatorSessions,
+    pub operators: SignIns,
     /// Every root of content keys.
     pub roots: Arc<BTreeMap<Generation, Root>>,
     /// Signs playback tokens.

@@ -1,12 +1,9 @@
 //! Operators: signing in and out, and who they are.
 //!
-//! A sign-in lasts 12 hours and is in memory alone: after a restart operators sign in again. The token is kept by
-//! its hash. The form page `/sign-in` puts the same token into a cookie; it asks [`sign_in`] as well.
+//! A sign-in lasts 12 hours; a new password or switching an operator off ends them. The form page `/sign-in` puts
+//! the same token into a cookie; it asks [`sign_in`] as well.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Json, Router,
@@ -14,10 +11,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -31,66 +26,12 @@ use super::{
 use crate::{
     domain::{Login, Operator, Role},
     noc::operator_token,
-    store::{StoreError, Table},
+    store::{Draft, StoreError, Table},
     viewing::{
         Checked,
         passwords::{NotHashed, Typed},
     },
 };
-
-/// How long a sign-in lasts, seconds.
-pub const SIGNED_IN_SECS: u64 = 12 * 3_600;
-const SIGNED_IN_MAX: usize = 1_000;
-
-/// Operators that are signed in, by the hash of their token.
-#[derive(Default)]
-pub struct OperatorSessions(Mutex<HashMap<[u8; 32], (Login, u64)>>);
-
-fn hash_of(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
-}
-
-impl OperatorSessions {
-    /// Whose token it is at `now_secs`. Looked up by its hash, so the time this takes says nothing of other tokens.
-    #[must_use]
-    pub fn who(&self, token: &str, now_secs: u64) -> Option<Login> {
-        let kept = self.kept();
-        kept.get(&hash_of(token)).filter(|(_, until)| now_secs < *until).map(|(login, _)| login.clone())
-    }
-
-    /// Signs an operator in; gives the token, 43 characters of URL-safe base64.
-    ///
-    /// # Panics
-    /// When the system has no randomness: a token that can be guessed must not be made.
-    pub fn begin(&self, login: &Login, now_secs: u64) -> String {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).expect("the system has randomness");
-        let token = URL_SAFE_NO_PAD.encode(bytes);
-        let mut kept = self.kept();
-        if kept.len() >= SIGNED_IN_MAX {
-            kept.retain(|_, (_, until)| now_secs < *until);
-        }
-        if kept.len() >= SIGNED_IN_MAX {
-            kept.clear();
-        }
-        kept.insert(hash_of(&token), (login.clone(), now_secs + SIGNED_IN_SECS));
-        token
-    }
-
-    /// Ends one sign-in.
-    pub fn end(&self, token: &str) {
-        self.kept().remove(&hash_of(token));
-    }
-
-    /// Ends every sign-in of an operator.
-    pub fn end_all(&self, login: &Login) {
-        self.kept().retain(|_, (whose, _)| whose != login);
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (Login, u64)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// A login and its password.
 #[derive(Deserialize, ToSchema)]
@@ -217,8 +158,8 @@ pub async fn sign_in(office: &Office, typed: Typed<'_>) -> Result<OperatorToken,
         Checked::Busy => return Err(NotSignedIn::Busy),
     }
     tracing::info!(operator = %login, %from, "operator signed in");
-    let token = office.operators.begin(&login, office.now_secs());
-    Ok(OperatorToken { token, expires: time(office.now_secs() + SIGNED_IN_SECS) })
+    let (token, until) = office.operators.begin(&login, &*office.clock).await.map_err(NotSignedIn::Store)?;
+    Ok(OperatorToken { token, expires: time(until) })
 }
 
 /// Unix seconds as a time; the last one there is when that is too far.
@@ -254,7 +195,7 @@ pub(super) async fn end(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     if let Some(token) = operator_token(&headers, office.secure) {
-        office.operators.end(token);
+        office.operators.end(token, &*office.clock).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -309,10 +250,10 @@ pub(super) async fn put(
         Operator { login: login.clone(), name: value.name, password, role: value.role, enabled: value.enabled };
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let deed = Deed { action: "operator.put", subject: login.as_str(), status, hash };
-    let status = once(&office, &who, deed, |draft| draft.put(&operator)).await?;
-    if changed {
-        office.operators.end_all(&login);
-    }
+    let ended = if changed { office.operators.endings(&login) } else { vec![] };
+    let fill = |draft: Draft| ended.iter().try_fold(draft.put(&operator)?, |draft, end| draft.put(end));
+    let status = once(&office, &who, deed, fill).await?;
+    office.operators.ended(ended);
     Ok((status, Json(operator.into())))
 }
 
@@ -330,7 +271,8 @@ pub(super) async fn remove(
         return Err(ApiError::refused("you would lock yourself out", "let another admin do it"));
     }
     let status = delete::<Operator>(&office, &who, ("operator", "operator.delete"), &login).await?;
-    office.operators.end_all(&login);
+    // Each request looks the operator up; this is for one who comes back under the same login.
+    office.operators.end_all(&login, &*office.clock).await?;
     Ok(status)
 }
 
@@ -348,7 +290,7 @@ pub(super) async fn delete<R: crate::store::Record>(
     let hash = RequestHash::of(who.target.0.as_str(), &who.target.1, b"");
     let deed = Deed { action, subject: &name, status, hash };
     // Written even when there is nothing to remove: a repeat of a removal that was made gets its 204.
-    let remove = |draft: crate::store::Draft| match found {
+    let remove = |draft: Draft| match found {
         Some(version) => Ok(draft.remove::<R>(key, version)),
         None => Ok(draft),
     };

@@ -35,8 +35,13 @@ pub fn routes(office: &Arc<Office>, hub: Arc<Hub>) -> Router {
             async move { enter(&office, typed).await }.boxed()
         }),
         sign_out: Arc::new(move |token| {
-            leaving.operators.end(&token);
-            async {}.boxed()
+            let office = Arc::clone(&leaving);
+            async move {
+                if let Err(error) = office.operators.end(&token, &*office.clock).await {
+                    tracing::error!(error = headend_rt::chain(&error), "operator could not be signed out");
+                }
+            }
+            .boxed()
         }),
         secure: office.secure,
     };

@@ -23,6 +23,7 @@ pub mod policies;
 pub mod roots;
 pub mod sessions;
 pub mod settings;
+pub mod sign_ins;
 pub mod subscribers;
 pub mod tariffs;
 

@@ -72,6 +72,9 @@ pub async fn ballast(engine: Arc<SledEngine>, stop: CancellationToken) {
 pub async fn sessions(office: Arc<Office>, stop: CancellationToken) {
     let mut ticks = Ticks::every(HOUR);
     while ticks.next(&stop).await {
+        if let Err(error) = office.operators.sweep(&*office.clock).await {
+            tracing::warn!(error = headend_rt::chain(&error), "sign-ins of operators could not be swept");
+        }
         loop {
             match office.sessions.sweep(&*office.clock).await {
                 Ok(true) if !stop.is_cancelled() => {}

@@ -27,7 +27,6 @@ use crate::{
     api::{
         Office,
         office::{FleetView, Placed, Tally},
-        operators::OperatorSessions,
         router,
         slate::{SlateShow, number_of},
     },
@@ -43,7 +42,7 @@ use crate::{
     policy::line_up::Settings,
     store::{Draft, Engine, IdempotencyKey, MemoryEngine},
     tasks::plans::Planner,
-    viewing::{CatalogueKeeper, Passwords, Sessions},
+    viewing::{CatalogueKeeper, Passwords, Sessions, SignIns},
 };
 
 pub(super) const PASSWORD: &str = "correct horse";
@@ -109,6 +108,7 @@ impl House {
         let roots = Arc::new(BTreeMap::from([(Generation(1), Root::new(Generation(1), [5; 32]))]));
         let catalogue = CatalogueKeeper::open(Arc::clone(&engine)).await.unwrap();
         let sessions = Sessions::open(Arc::clone(&engine)).await.unwrap();
+        let sign_ins = SignIns::open(Arc::clone(&engine)).await.unwrap();
         let (fleet, probes) = (FleetWatch::default(), watch::Sender::<Arc<ProbePlan>>::default());
         let keys = ProbeKeys { signer: TokenSigner::new(1, SIGNER), roots: BTreeMap::clone(&roots) };
         let fetcher = Arc::new(Fetcher::new(keys).unwrap());
@@ -148,7 +148,7 @@ impl House {
             sessions,
             viewer_passwords: Passwords::default(),
             operator_passwords: Passwords::default(),
-            operators: OperatorSessions::default(),
+            operators: sign_ins,
             roots,
             signer: TokenSigner::new(1, SIGNER),
             fleet: FleetView {
@@ -170,7 +170,7 @@ impl House {
         for (login, role) in [("anna", Role::Admin), ("olaf", Role::Operator), ("vera", Role::Viewer)] {
             keep_operator(&engine, login, role).await;
         }
-        let admin = office.operators.begin(&"anna".parse().unwrap(), office.now_secs());
+        let (admin, _) = office.operators.begin(&"anna".parse().unwrap(), &*office.clock).await.unwrap();
         let router = router(Arc::clone(&office), Router::new());
         Self { office, clock, supervisor, plan: planned, router, admin, _folder: folder }
     }

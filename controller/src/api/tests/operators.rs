@@ -43,6 +43,33 @@ async fn writes_need_an_operator_with_the_role() {
 }
 
 #[tokio::test]
+async fn sign_ins_end_with_the_time_the_password_and_the_wish() {
+    let house = House::new().await;
+    let sign_in = async || {
+        let answer = house.post("/api/v1/operator/session", json!({"login": "olaf", "password": PASSWORD})).await;
+        answer.json()["token"].as_str().unwrap().to_owned()
+    };
+    let check = async |house: &House, token: &str, status: u16| {
+        assert_eq!(house.get_as("/api/v1/tariffs", token).await.status, status);
+    };
+    let (one, two) = (sign_in().await, sign_in().await);
+    let bearer = format!("Bearer {one}");
+    assert_eq!(house.ask("DELETE", "/api/v1/operator/session", &[("authorization", &bearer)], None).await.status, 204);
+    check(&house, &one, 401).await;
+    check(&house, &two, 200).await;
+    house.put("/api/v1/operators/olaf", json!({"role": "operator", "password": "another horse"})).await;
+    check(&house, &two, 401).await;
+    check(&house, &house.admin, 200).await;
+    let again = House::on(house.office.engine.clone(), house.clock.clone()).await;
+    check(&again, &two, 401).await;
+    check(&again, &house.admin, 200).await;
+    house.clock.advance(std::time::Duration::from_secs(12 * 3_600));
+    check(&again, &house.admin, 401).await;
+    again.office.operators.sweep(&*again.office.clock).await.unwrap();
+    assert!(again.office.engine.scan(b"signins/", None, 100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_cookie_writes_only_from_our_own_pages() {
     let house = House::new().await;
     let cookie = format!("operator={}", house.admin);
