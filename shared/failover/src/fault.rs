@@ -55,6 +55,18 @@ impl StreamFault {
     pub fn watchable(&self) -> bool {
         matches!(self, Self::Silent { .. } | Self::Continuity { .. })
     }
+
+    /// The same fault, lasting no longer than `watched_ms`: what was never seen has no age of its own.
+    #[must_use]
+    pub(crate) fn at_most(self, watched_ms: u64) -> Self {
+        match self {
+            Self::NoPackets { for_ms } => Self::NoPackets { for_ms: for_ms.min(watched_ms) },
+            Self::NoPat { for_ms } => Self::NoPat { for_ms: for_ms.min(watched_ms) },
+            Self::Frozen { for_ms } => Self::Frozen { for_ms: for_ms.min(watched_ms) },
+            Self::Silent { for_ms } => Self::Silent { for_ms: for_ms.min(watched_ms) },
+            Self::Scrambled { .. } | Self::Continuity { .. } => self,
+        }
+    }
 }
 
 /// Why a probe of a path failed.

@@ -124,7 +124,7 @@ impl SourceHealth {
         self.bad_since = Some(since);
         self.clean_since = None;
         self.soak.broken();
-        self.fault = Some(Fault::Stream { stream });
+        self.fault = Some(Fault::Stream { stream: stream.at_most(now.saturating_sub(self.born)) });
         if self.state == State::Down {
             self.weigh(rules, now, stream.watchable(), began);
         } else if now.saturating_sub(since) >= rules.leave_after_ms {
@@ -261,6 +261,8 @@ mod tests {
         let [early @ .., last] = healths.as_slice() else { panic!("six samples") };
         assert!(early.iter().all(|h| *h == Health::Untested));
         assert_eq!(*last, Health::Down);
+        let fault = source.candidate((), 11_500).fault.unwrap();
+        assert_eq!(fault.to_string(), "no packets for 1500 ms", "counted from the first look, not from the beginning of time");
     }
 
     #[test]

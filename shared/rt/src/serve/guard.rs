@@ -131,8 +131,9 @@ impl Guard {
 
     /// Passes a write's outcome on, unless the socket has taken nothing for too long.
     fn watch_write(&mut self, wrote: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if wrote.is_ready() {
+        if let Poll::Ready(outcome) = &wrote {
             self.stalled = false;
+            self.count_kernel_cut(outcome.as_ref().err());
             return wrote;
         }
         if !self.stalled {
@@ -146,6 +147,13 @@ impl Guard {
         drop(SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "reader takes nothing")))
     }
+
+    /// `TCP_USER_TIMEOUT` and our own clock race for a reader that takes nothing; whichever wins, it is one stalled viewer.
+    fn count_kernel_cut(&self, error: Option<&io::Error>) {
+        if error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            count(&self.counters.timed_out_stall);
+        }
+    }
 }
 
 impl AsyncRead for Guard {
@@ -154,6 +162,13 @@ impl AsyncRead for Guard {
         let before = buffer.filled().len();
         match Pin::new(&mut self.socket).poll_read(cx, buffer) {
             Poll::Pending => self.poll_read_deadline(phase, cx),
+            Poll::Ready(Err(error)) => {
+                // The kernel gives its verdict once, to whoever asks first.
+                if phase == Phase::Busy {
+                    self.count_kernel_cut(Some(&error));
+                }
+                Poll::Ready(Err(error))
+            }
             done => {
                 if phase == Phase::Idle && buffer.filled().len() > before {
                     self.pulse.expect_head();

@@ -197,6 +197,15 @@ async fn a_stalled_reader_is_cut_and_a_healthy_one_gets_everything() {
 }
 
 #[tokio::test]
+async fn a_reader_that_the_kernel_gives_up_on_is_counted_as_stalled() {
+    let limits = Limits { stall: NEVER, unacknowledged: Duration::from_millis(400), ..Limits::live() };
+    let server = Running::start(limits, None, router());
+    let stalled = server.client("GET /endless HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    server.until("the kernel's cut", |counts| counts.timed_out_stall == 1 && counts.open == 0).await;
+    drop(stalled);
+}
+
+#[tokio::test]
 async fn ambiguous_requests_are_refused() {
     let server = Running::start(Limits::default(), None, router());
     let check = async |request: &str, status: &str, text: &str| {
