@@ -5,9 +5,10 @@
 
 use std::{
     fs,
-    net::{TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -182,7 +183,7 @@ impl World {
 
     /// Starts a UDP feed of a file of `tests/content` and gives the address it can be received at.
     fn feed(&mut self, file: &str) -> Result<String> {
-        let address = format!("udp://127.0.0.1:{}", free_port()?);
+        let address = format!("udp://{}", feed_socket());
         let log = self.options.folder.join("feeds.log");
         self.feeds.push(Feed::start(&content(file), &address, &log)?);
         Ok(address)
@@ -263,16 +264,21 @@ fn path(folder: &Path, file: &str) -> String {
     folder.join(file).display().to_string()
 }
 
-/// A port for the two things that cannot choose one themselves: the embedded broker and a UDP source. It is free in both
-/// protocols at this moment, and the system hands out others first.
-///
-/// # Errors
-/// When the system has none.
-pub fn free_port() -> Result<u16> {
-    let tcp = TcpListener::bind("127.0.0.1:0")?;
-    let port = tcp.local_addr()?.port();
-    UdpSocket::bind(("127.0.0.1", port)).context("the port is taken in UDP")?;
-    Ok(port)
+/// A port for the embedded broker, which cannot choose one itself. It is free at this moment, and the system hands out
+/// others first.
+fn broker_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Where a feed is sent and a UDP source listens: a loopback address of this process alone, and a port given once, so
+/// that no other test can take it between the choice and the use.
+#[must_use]
+pub fn feed_socket() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    // 127.0.0.0/8 is all loopback (RFC 6890); process numbers have 22 bits (proc(5)), so 64 is free to set.
+    let own = Ipv4Addr::new(127, high | 64, middle, low);
+    SocketAddr::from((own, NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
 fn secret(path: &Path, text: &str) -> Result<()> {
@@ -286,7 +292,7 @@ fn secret(path: &Path, text: &str) -> Result<()> {
 /// What `init` says when it cannot.
 pub async fn init_controller(folder: &Path, fixed_ports: bool) -> Result<()> {
     let port = |number: u16| format!("127.0.0.1:{}", if fixed_ports { number } else { 0 });
-    let mqtt = format!("127.0.0.1:{}", if fixed_ports { 1883 } else { free_port()? });
+    let mqtt = format!("127.0.0.1:{}", if fixed_ports { 1883 } else { broker_port()? });
     write_controller(folder, &port(8080), &port(8443), &mqtt)?;
     let password = folder.join("operator.password");
     secret(&password, OPERATOR.1)?;

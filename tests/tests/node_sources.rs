@@ -17,7 +17,7 @@ use headend_tests::{
     program::workspace,
     transport,
     wait::until,
-    world::{content, fixture, free_port},
+    world::{content, feed_socket, fixture},
 };
 use headend_wire::DesiredChannel;
 use serde_json::Value;
@@ -30,7 +30,7 @@ const NAME: &str = "lagon";
 const SOON: Duration = Duration::from_secs(30);
 
 fn feed(folder: &Path, name: &str) -> Result<(Feed, String)> {
-    let address = format!("udp://127.0.0.1:{}", free_port()?);
+    let address = format!("udp://{}", feed_socket());
     Ok((Feed::start(&content(name), &address, &folder.join("feeds.log"))?, address))
 }
 
@@ -226,7 +226,7 @@ async fn plays(channel: DesiredChannel, languages: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn a_service_is_taken_out_of_a_multiplex() -> Result<()> {
-    let address = format!("udp://127.0.0.1:{}", free_port()?);
+    let address = format!("udp://{}", feed_socket());
     let folder = tempfile::tempdir()?;
     let arguments = (fixture("rai1.ts"), folder.path().join("feeds.log"));
     let _feed = Feed::start(&arguments.0, &address, &arguments.1)?;
@@ -237,7 +237,7 @@ async fn a_service_is_taken_out_of_a_multiplex() -> Result<()> {
 
 #[tokio::test]
 async fn rtp_from_somebody_elses_sender_plays() -> Result<()> {
-    let address = format!("rtp://127.0.0.1:{}", free_port()?);
+    let address = format!("rtp://{}", feed_socket());
     let input = content("lagon-france.ts").display().to_string();
     let arguments = [
         "-v",

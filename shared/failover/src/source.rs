@@ -262,7 +262,11 @@ mod tests {
         assert!(early.iter().all(|h| *h == Health::Untested));
         assert_eq!(*last, Health::Down);
         let fault = source.candidate((), 11_500).fault.unwrap();
-        assert_eq!(fault.to_string(), "no packets for 1500 ms", "counted from the first look, not from the beginning of time");
+        assert_eq!(
+            fault.to_string(),
+            "no packets for 1500 ms",
+            "counted from the first look, not from the beginning of time"
+        );
     }
 
     #[test]
