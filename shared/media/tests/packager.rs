@@ -8,6 +8,8 @@ use analyser::Reading;
 use bytes::Bytes;
 use headend_media::crc;
 use headend_media::package::{DefectKind, Event, Packager, Profile, Resume, Segment, Slate, SourceStart};
+use headend_media::packet::Packet;
+use headend_media::pes::map_timestamps;
 use headend_media::splice::LoopFile;
 use headend_media::time::{Pts, Ticks90k};
 use headend_media::timeline::{Anchor, AnchorReason};
@@ -275,6 +277,23 @@ fn sources_change_without_a_seam() {
     assert!(channel.out.segments.iter().all(|segment| !segment.discontinuity && !segment.slate));
     assert_eq!(channel.out.numbers(false), [0, 1, 2, 3, 4, 5, 6, 7]);
     assert!(reading.steps(0x100).iter().all(|step| (1..=90_000).contains(step)), "{:?}", reading.steps(0x100));
+}
+
+#[test]
+fn sound_is_not_heard_twice_when_the_source_changes() {
+    let mut channel = Channel::new(START);
+    channel.source(None, None).play(&H264_AAC, START, secs(6));
+    let anchor = channel.out.anchors[0].0;
+    // This capture comes a second later, and has its sound 100 ms earlier against its picture.
+    channel.source(None, Some(anchor)).play_through(&H264_AAC, START + secs(5), secs(6), &mut |packets| {
+        for packet in packets.chunks_exact_mut(188).filter(|packet| packet[1..3] == [0x40, 0x64]) {
+            let payload = Packet::from_slice(packet).unwrap().payload_offset();
+            map_timestamps(&mut packet[payload..], |old| old - 9_000).unwrap();
+        }
+    });
+    let reading = channel.out.check();
+    let odd: Vec<i64> = reading.steps(0x110).into_iter().skip(1).filter(|step| *step != 1_920).collect();
+    assert!(odd.len() == 1 && (1_921..3_840).contains(&odd[0]), "one hole, of less than a frame: {odd:?}");
 }
 
 #[test]

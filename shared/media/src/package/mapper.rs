@@ -9,6 +9,7 @@ use super::counters::{Draft, REMOVED};
 use super::event::DefectKind;
 use super::programme::{Kind, Track};
 use super::psi;
+use super::seam::Seam;
 use crate::continuity::Counter;
 use crate::packet::{PACKET_BYTES, Packet, Pid, SYNC_BYTE};
 use crate::pes::{PesHeader, map_timestamps};
@@ -53,6 +54,8 @@ pub(crate) struct Lane {
     unit: Option<Unit>,
     skew: Option<i64>,
     strays: u8,
+    /// The offset its last PES packet went out with: none before the first of a source.
+    entered_with: Option<i64>,
 }
 
 /// The PES packet that is coming in.
@@ -67,7 +70,18 @@ struct Unit {
 impl Lane {
     pub(crate) fn new(track: &Track) -> Self {
         let (source_pid, pid, kind, counter) = (track.source_pid, track.pid, track.kind, Counter::default());
-        Self { source_pid, pid, kind, counter, seen: false, running: false, unit: None, skew: None, strays: 0 }
+        Self {
+            source_pid,
+            pid,
+            kind,
+            counter,
+            seen: false,
+            running: false,
+            unit: None,
+            skew: None,
+            strays: 0,
+            entered_with: None,
+        }
     }
 
     fn is_video(&self) -> bool {
@@ -85,13 +99,10 @@ impl Lane {
         self.unit = self.unit.and_then(|unit| Some(Unit { start: unit.start.checked_sub(bytes)?, ..unit }));
     }
 
-    /// Removes the PES packet that will not be finished from the draft. One of unknown length (video) always goes: half a
-    /// picture is worse than none.
-    pub(crate) fn trim(&mut self, draft: &mut Draft) {
-        if let Some(unit) = self.unit.take().filter(|unit| unit.left != Some(0)) {
-            remove(self.pid, unit.start, draft);
-        }
+    /// What came since the last mark is gone.
+    pub(crate) fn drop_back(&mut self) {
         self.stop();
+        self.entered_with = None;
     }
 }
 
@@ -141,11 +152,29 @@ pub(crate) struct Mapper {
     /// The reference track's decoding time, mapped.
     now: Pts,
     last_pcr: Option<Pts>,
+    pub(crate) seam: Seam,
 }
 
 impl Mapper {
     pub(crate) fn new() -> Self {
-        Self { pcr_source: PcrSource::Made, offset: 0, offset_before: None, now: Pts::default(), last_pcr: None }
+        Self {
+            pcr_source: PcrSource::Made,
+            offset: 0,
+            offset_before: None,
+            now: Pts::default(),
+            last_pcr: None,
+            seam: Seam::default(),
+        }
+    }
+
+    /// Removes the lane's PES packet that will not be finished from the draft. One of unknown length (video) always goes:
+    /// half a picture is worse than none.
+    pub(crate) fn trim(&mut self, lane: &mut Lane, draft: &mut Draft) {
+        if let Some(unit) = lane.unit.take().filter(|unit| unit.left != Some(0)) {
+            remove(lane.pid, unit.start, draft);
+            self.seam.take_back(lane.pid);
+        }
+        lane.stop();
     }
 
     /// Sets the offset for a new source or slate: nothing of the old time base will come.
@@ -186,7 +215,7 @@ impl Mapper {
     }
 
     fn append_payload(
-        &self,
+        &mut self,
         lane: &mut Lane,
         packet: &Packet<'_>,
         pcr: Option<u64>,
@@ -220,7 +249,7 @@ impl Mapper {
     }
 
     /// A PES packet starts: whether it is fit to pass on, and with which offset.
-    fn begin_unit(&self, lane: &mut Lane, payload: &[u8], at: usize) -> Result<i64, DefectKind> {
+    fn begin_unit(&mut self, lane: &mut Lane, payload: &[u8], at: usize) -> Result<i64, DefectKind> {
         lane.stop();
         let header = PesHeader::parse(payload).map_err(|_| DefectKind::BadPes)?;
         if header.stream_id == PADDING_STREAM {
@@ -238,6 +267,14 @@ impl Mapper {
             Some(time) => self.place(lane, Pts::new(time))?,
             None => self.offset,
         };
+        let sound = header.pts.filter(|_| matches!(lane.kind, Kind::Audio(_)));
+        if let Some(at) = sound.map(|pts| Pts::new(pts).wrapping_add(offset)) {
+            if lane.entered_with != Some(offset) && self.seam.overlaps(lane.pid, at) {
+                return Ok(offset);
+            }
+            self.seam.hear(lane.pid, at);
+            lane.entered_with = Some(offset);
+        }
         let length = usize::from(header.packet_length);
         let left = (length > 0 && !lane.is_video()).then_some(length + 6);
         lane.unit = Some(Unit { start: at, left });
@@ -405,7 +442,7 @@ mod tests {
         let got = mapper.append(lane, &Packet::new(&bytes).unwrap(), &mut draft);
         let header = |bytes: &[u8]| PesHeader::parse(Packet::from_slice(bytes).unwrap().payload()).unwrap().pts;
         assert_eq!(got.map(|()| draft.packets.chunks(PACKET_BYTES).next().and_then(header)), want);
-        assert_eq!(want.is_err(), draft.packets.is_empty());
+        assert!(want.is_ok() || draft.packets.is_empty());
     }
 
     #[test]
@@ -428,7 +465,9 @@ mod tests {
         check(&mut mapper, &mut lane, &pes(0xC0, Some(1_300_000), 40), Err(DefectKind::TimeAstray));
         mapper.jump(OFFSET - 300_000);
         check(&mut mapper, &mut lane, &pes(0xC0, Some(1_300_000), 40), Ok(Some(2_000_000)));
-        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_000_000), 40), Ok(Some(2_000_000)));
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_010_000), 40), Ok(Some(2_010_000)));
+        // With the other offset again, and over what was heard.
+        check(&mut mapper, &mut lane, &pes(0xC0, Some(1_310_000), 40), Ok(None));
     }
 
     #[test]

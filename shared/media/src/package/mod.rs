@@ -13,6 +13,7 @@ mod mapper;
 mod packager;
 pub(crate) mod programme;
 mod psi;
+mod seam;
 mod slate;
 mod sound;
 

@@ -225,6 +225,7 @@ impl Packager {
                 programme.tracks.iter().any(|track| (track.source_pid, track.pid) == (lane.source_pid, lane.pid));
             if !stays && !self.assembly.is_joining() {
                 remove(lane.pid, 0, &mut self.assembly.draft);
+                self.mapper.seam.forget(lane.pid);
             }
         }
         let mut old: Vec<_> = old.into_iter().map(Some).collect();
@@ -361,6 +362,7 @@ impl Packager {
         let shown_after = header.pts.map_or(0, |pts| Pts::new(pts).signed_since(stamp));
         let at = if (0..=REORDER_MAX).contains(&shown_after) { now + Ticks90k(shown_after) } else { now };
         self.assembly.candidate(at, at + self.clock.step());
+        self.mapper.seam.mark();
         match &mut self.scan {
             Some(scan) => scan.begin(),
             // Sound can be entered at every PES packet.
@@ -415,7 +417,10 @@ impl Packager {
                     self.install(programme, emit);
                 }
             }
-            Outcome::Dropped => self.lanes.iter_mut().for_each(Lane::stop),
+            Outcome::Dropped => {
+                self.lanes.iter_mut().for_each(Lane::drop_back);
+                self.mapper.seam.back_to_mark();
+            }
         }
     }
 
@@ -448,7 +453,7 @@ impl Packager {
     /// What is coming in will not be finished: takes unfinished PES packets out of the draft.
     fn cut_short(&mut self) {
         for lane in &mut self.lanes {
-            lane.trim(&mut self.assembly.draft);
+            self.mapper.trim(lane, &mut self.assembly.draft);
         }
         self.assembly.abandon();
     }
