@@ -5,6 +5,7 @@
 
 mod init;
 mod moving;
+mod simulate;
 
 use std::{
     error::Error,
@@ -48,6 +49,8 @@ enum Verb {
     Export(moving::Arguments),
     /// Put the content of an export in place of the store; the controller must not be running.
     Import(moving::Arguments),
+    /// Rehearse an incident from a script, and print the timeline of decisions.
+    Simulate(simulate::Arguments),
     /// Print the OpenAPI document of the REST interface.
     Openapi,
     /// Versions and what this build can do.
@@ -106,7 +109,7 @@ fn tell(text: &str) {
 pub async fn dispatch(arguments: Arguments) -> Exit {
     match arguments.verb {
         Verb::Run(ConfigArgument { config }) => match load(&config) {
-            Ok(checked) => serve(checked.config).await,
+            Ok(checked) => serve(checked.config, &config).await,
             Err(exit) => exit,
         },
         Verb::CheckConfig(ConfigArgument { config }) => match load(&config) {
@@ -116,6 +119,7 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         Verb::Init(arguments) => init::run(arguments).await,
         Verb::Export(arguments) => moving::export(arguments).await,
         Verb::Import(arguments) => moving::import(arguments),
+        Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Openapi => openapi(),
         Verb::Info => info(),
     }
@@ -125,8 +129,8 @@ fn load(path: &Path) -> Result<Checked, Exit> {
     config::load(path).map_err(|error| Exit::ConfigInvalid.say(&error))
 }
 
-async fn serve(config: Config) -> Exit {
-    let outcome = run(config, Arc::new(SystemClock), |ready: &Ready| {
+async fn serve(config: Config, path: &Path) -> Exit {
+    let outcome = run((config, path), Arc::new(SystemClock), |ready: &Ready| {
         tell(&serde_json::json!({ "ready": ready }).to_string());
     });
     match outcome.await {
