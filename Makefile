@@ -1,5 +1,5 @@
 # What the README names. Every target installs what it needs first (tests/setup/packages.txt).
-.PHONY: demo test lint bench setup fmt
+.PHONY: demo test lint bench fuzz setup fmt
 SHELL := /bin/bash
 CARGO ?= cargo
 
@@ -31,6 +31,13 @@ lint:
 bench: setup
 	@$(CARGO) build --quiet --release -p headend-node
 	@$(CARGO) run --quiet -p headend-tests --bin bench
+
+## fuzz: each target of tests/fuzz for SECS seconds (60); needs `cargo install cargo-fuzz`
+fuzz:
+	@for target in $$(cargo fuzz list --fuzz-dir tests/fuzz); do \
+	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target -- \
+	        -max_total_time=$(or $(SECS),60) -max_len=65536 -timeout=10 -rss_limit_mb=1024 || exit 1; \
+	done
 
 fmt:
 	@$(CARGO) fmt --all

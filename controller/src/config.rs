@@ -203,7 +203,7 @@ pub struct Http {
 }
 
 /// The listener of nodes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -212,7 +212,7 @@ pub struct Fleet {
 }
 
 /// Which broker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mqtt {
     /// Ours, on this loopback address; port 0 takes a free one.
     Embedded(SocketAddr),

@@ -5,26 +5,29 @@
 //! what writes to the store.
 
 mod listeners;
+mod reload;
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use headend_access::Generation;
 use headend_rt::{
-    Clock, Supervisor,
+    Clock, Heartbeats, Supervisor,
     link::{BrokerUrl, Incoming, Link, LinkError, LinkOptions, MqttTask, mqtt},
     serve::ServeError,
+    service_manager,
     shutdown::SignalError,
-    tls::{self, TlsError},
+    tls::{self, TlsError, TlsHandle},
 };
 use headend_wire::{SigningKey, desired::TokenKey};
 use tokio::sync::{mpsc, watch};
 
-use self::listeners::Listeners;
+use self::{listeners::Listeners, reload::Reloader};
 use crate::{
     api::{
         Office,
@@ -63,6 +66,8 @@ use crate::{
 
 const ANCHORS_FILE: &str = "anchors.json";
 const DESIRED_FOLDER: &str = "desired";
+/// A loop that has not gone round for so long is taken for dead.
+const STANDSTILL: Duration = Duration::from_secs(10);
 /// Changes of redirects that wait to be kept.
 const CHANGES_MAX: usize = 1_024;
 
@@ -125,19 +130,26 @@ pub struct Ready {
 }
 
 /// Runs until a signal or a loss that cannot be lived with; gives the exit code. `ready` is called once, when
-/// everything listens.
+/// everything listens. A SIGHUP reads the configuration at `path` again.
 ///
 /// # Errors
 /// [`RunError`], before anything was served.
-pub async fn run(config: Config, clock: Arc<dyn Clock>, ready: impl FnOnce(&Ready)) -> Result<u8, RunError> {
+pub async fn run(
+    (config, path): (Config, &Path),
+    clock: Arc<dyn Clock>,
+    ready: impl FnOnce(&Ready),
+) -> Result<u8, RunError> {
     let supervisor = Supervisor::new(Arc::clone(&clock));
-    let _reloads = headend_rt::shutdown::listen(&supervisor)?;
+    let reloads = headend_rt::shutdown::listen(&supervisor)?;
     if !installation::store_folder(&config.state_dir).exists() {
         return Err(InstallationError::None { folder: config.state_dir }.into());
     }
     let engine = Arc::new(installation::open_store(&config.state_dir)?);
-    let started = start(&config, clock, &supervisor, Arc::clone(&engine)).await?;
+    let (started, tls) = start(&config, clock, &supervisor, Arc::clone(&engine)).await?;
+    let reloader = Reloader { path: path.to_path_buf(), started: config, tls };
+    supervisor.once("reload", |stop| reloads.serve(stop, move || reloader.apply()));
     ready(&started);
+    service_manager::ready(&format!("serving {}", started.http));
     tracing::info!(http = %started.http, fleet = %started.fleet, mqtt = started.mqtt, "ready");
     let stopped = supervisor.run().await;
     Ok(stopped.exit_code())
@@ -173,7 +185,7 @@ async fn start(
     clock: Arc<dyn Clock>,
     supervisor: &Supervisor,
     engine: Arc<SledEngine>,
-) -> Result<Ready, RunError> {
+) -> Result<(Ready, Option<TlsHandle>), RunError> {
     let store: Arc<dyn Engine> = Arc::clone(&engine) as Arc<dyn Engine>;
     let secrets = installation::open(Arc::clone(&store), (&config.state_dir, &config.site)).await?;
     let authority = Authority::open(&config.state_dir, &config.site, clock.now())?;
@@ -183,6 +195,9 @@ async fn start(
     let sessions = Sessions::open(Arc::clone(&store)).await?;
     let sign_ins = SignIns::open(Arc::clone(&store)).await?;
     let stages = Stages::of(supervisor);
+    let hearts = Heartbeats::default();
+    let watched = hearts.clone();
+    stages.control.once("watchdog", move |stop| watched.feed_watchdog(stop));
     let settings = settings(config, &secrets, &listeners.public_url);
     let roots = Arc::new(secrets.roots);
     let signer_public = hexadecimal(&secrets.fleet_signer.verifying_key().to_bytes());
@@ -195,7 +210,8 @@ async fn start(
     let probe_keys = ProbeKeys { signer: secrets.probe_signer, roots: BTreeMap::clone(&roots) };
     let fetcher = Arc::new(Fetcher::new(probe_keys)?);
     let (round, desk, changes) = Round::new(probes.subscribe(), deaths, fleet.clone(), fetcher, Arc::clone(&clock));
-    stages.control.essential("probes", |stop| round.run(stop));
+    let beat = hearts.beat("probes", STANDSTILL);
+    stages.control.essential("probes", |stop| round.run(beat, stop));
 
     let doors = OpenDoors::new(Doors {
         authority,
@@ -243,7 +259,7 @@ async fn start(
     });
     keep_up(&stages.store, &office, (store, engine), config);
     let hub = show(&stages, &office, changes, probing);
-    let ready = listeners.ready();
+    let ready = (listeners.ready(), listeners.http_tls.clone());
     serve(&stages, listeners, office, (doors, hub));
     Ok(ready)
 }

@@ -15,6 +15,7 @@ pub mod input;
 pub mod output;
 pub mod stream;
 
+mod reload;
 mod start;
 
 pub use start::{RunError, run};

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -13,8 +14,9 @@ use headend_media::{
     playlist::KeyBase,
 };
 use headend_rt::{
-    CancellationToken, Clock, SystemClock,
+    CancellationToken, Clock, Heartbeats, SystemClock,
     serve::{Limits, ServeError, Server},
+    service_manager,
     shutdown::{self, SignalError},
     supervisor::Supervisor,
     tls::{self, TlsError, TlsHandle},
@@ -38,6 +40,7 @@ use crate::{
         http::{self, Gate, NodeStatus},
         keys::{KeyStore, KeyStoreError},
     },
+    reload::Reloader,
     stream::{
         anchors::Anchors,
         lineup::{Lineup, Surroundings},
@@ -95,6 +98,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 struct Opened {
     identity: Identity,
     server: Server,
+    tls: Option<TlsHandle>,
+    clear_peers: Arc<ArcSwap<Vec<IpAddr>>>,
     keys: Arc<KeyStore>,
     gate: Arc<Gate>,
     channels: Arc<Channels>,
@@ -104,16 +109,20 @@ struct Opened {
     origin_url: String,
 }
 
-/// Runs the node until a signal or the loss of an essential task; gives the process's exit code.
+/// Runs the node until a signal or the loss of an essential task; gives the process's exit code. A SIGHUP reads the
+/// configuration at `path` again.
 ///
 /// # Errors
 /// [`RunError`] when something it cannot do without is missing; the text names it and the way out.
-pub async fn run(config: Config) -> Result<u8, RunError> {
+pub async fn run(config: Config, path: &Path) -> Result<u8, RunError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let supervisor = Supervisor::new(Arc::clone(&clock));
-    let _reloads = shutdown::listen(&supervisor).map_err(RunError::Signals)?;
+    let reloads = shutdown::listen(&supervisor).map_err(RunError::Signals)?;
     let opened = open(&config, clock)?;
+    let (clear_peers, tls) = (Arc::clone(&opened.clear_peers), opened.tls.clone());
     start(&config, opened, &supervisor)?;
+    let reloader = Reloader { path: path.to_path_buf(), started: config, clear_peers, tls };
+    supervisor.once("reload", |stop| reloads.serve(stop, move || reloader.apply()));
     Ok(supervisor.run().await.exit_code())
 }
 
@@ -140,11 +149,13 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         ..Limits::live()
     };
     let scheme = if server_tls.is_some() { "https" } else { "http" };
-    let server = Server::bind(config.http.listen, limits, server_tls).map_err(RunError::Serve)?;
+    let server = Server::bind(config.http.listen, limits, server_tls.clone()).map_err(RunError::Serve)?;
     let origin_url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", server.address()));
     Ok(Opened {
         identity,
         server,
+        tls: server_tls,
+        clear_peers: Arc::new(ArcSwap::from_pointee(config.http.clear_peers.clone())),
         keys: Arc::new(keys),
         gate: Arc::new(Gate::default()),
         channels: Arc::new(Channels::default()),
@@ -167,6 +178,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     info!(pending = recovery.pending, "events from an earlier life");
     let options = InputOptions { ring_bytes: config.ring_bytes, ..InputOptions::default() };
     let inputs = InputSet::new(receiving, Arc::clone(&opened.clock), Monotonic::new(), options);
+    let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
     let (key_url, key_url_now) = watch::channel(None);
@@ -180,6 +192,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         key_base: key_base_now,
         clock: Arc::clone(&opened.clock),
         slate: Arc::clone(&opened.slate),
+        hearts: hearts.clone(),
     };
     let known = Arc::new(ArcSwap::from_pointee(Known::default()));
     let identity = &opened.identity;
@@ -206,6 +219,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let key_server = controller::plain_client().map_err(RunError::Controller)?;
     let (keys, clock, url) = (Arc::clone(&opened.keys), Arc::clone(&opened.clock), config.controller_url.clone());
 
+    reporting.once("watchdog", |token| hearts.feed_watchdog(token));
     reporting.essential("link", |token| connection.run(token));
     reporting.essential("events", |token| resender.run(token));
     reporting.essential("agent", |token| agent.run(incoming, token));
@@ -255,7 +269,7 @@ fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<
         keys: opened.keys,
         gate: opened.gate,
         clock: opened.clock,
-        clear_peers: config.http.clear_peers.clone(),
+        clear_peers: opened.clear_peers,
         tls: config.http.tls.is_some(),
         stopping: stopping.clone(),
         status: Box::new(status),
@@ -263,6 +277,7 @@ fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<
     let (server, router) = (opened.server, http::router(Arc::new(shared)));
     info!(address = %server.address(), origin = opened.origin_url, "listening");
     crate::cmd::ready(&[("http", server.address().to_string())]);
+    service_manager::ready(&format!("serving {origin}", origin = opened.origin_url));
     serving.essential("http", move |token| async move {
         let told = async {
             token.cancelled().await;

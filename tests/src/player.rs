@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 /// What was decoded.
@@ -90,6 +90,26 @@ async fn feed(program: &str, arguments: &[&str], bytes: &[u8]) -> Result<Output>
         // It may have seen enough before the end; a closed pipe is its way of saying so.
         let _ = stdin.write_all(&input).await;
     };
-    let (output, ()) = tokio::join!(timeout(Duration::from_secs(60), child.wait_with_output()), feed);
-    output.with_context(|| format!("{program} took over 60 s"))?.with_context(|| format!("run {program}"))
+    let id = child.id();
+    let limited = async {
+        let mut running = std::pin::pin!(child.wait_with_output());
+        match timeout(Duration::from_secs(60), running.as_mut()).await {
+            Ok(output) => output.with_context(|| format!("run {program}")),
+            // It was seen once, with two seconds of a small picture: next time we know where it stands.
+            Err(_) => bail!("{program} took over 60 s for {} bytes; {}", bytes.len(), standing(id)),
+        }
+    };
+    tokio::join!(limited, feed).0
+}
+
+/// Where the threads of a process that does not end wait (proc(5)).
+fn standing(id: Option<u32>) -> String {
+    let Some(id) = id else { return "it is gone".to_owned() };
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let told = threads.map(|thread| {
+        let read = |name: &str| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let state = read("stat").rsplit(')').next().unwrap_or_default().trim().chars().next().unwrap_or('?');
+        format!("{} {state} {}", read("comm").trim(), read("syscall").trim())
+    });
+    told.collect::<Vec<_>>().join("; ")
 }

@@ -61,6 +61,21 @@ pub async fn walk(world: &mut World, started: Instant, told: &mut dyn FnMut(&Wal
     origins_die(world, &viewer, lagon, &mut done).await
 }
 
+/// Waits until a subscriber can pull a picture of the first channel; gives the seconds it took.
+///
+/// # Errors
+/// When none comes within a minute.
+pub async fn first_picture(world: &World) -> Result<f64> {
+    let base = world.base()?;
+    let look = || async {
+        let viewer = Viewer::sign_in(&base, SUBSCRIBER.0, SUBSCRIBER.1).await?;
+        let channels = viewer.channels().await?;
+        picture(&viewer, channels.first().context("no channel in the tariff")?).await
+    };
+    let (_, took) = wait::until("a picture", PATIENCE, look).await?;
+    Ok(took.as_secs_f64())
+}
+
 type Done<'a> = &'a mut dyn FnMut(&str, f64, String);
 
 /// Plays a channel as far as a decoded segment.

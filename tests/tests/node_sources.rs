@@ -14,7 +14,7 @@ use headend_tests::{
     history::History,
     lone::{Lone, channel, file},
     player,
-    program::workspace,
+    program::{Program, workspace},
     transport,
     wait::until,
     world::{content, feed_socket, fixture},
@@ -208,7 +208,7 @@ async fn plays(channel: DesiredChannel, languages: &[&str]) -> Result<()> {
         let path = folder.path().join("segment.ts");
         std::fs::write(&path, &bytes)?;
         let path = path.display().to_string();
-        let text = headend_tests::program::Program::run("headend-node", &["inspect", "--json", &path]).await?;
+        let text = Program::run("headend-node", &["inspect", "--json", &path]).await?;
         let report: Value = serde_json::from_str(&text)?;
         let services = report["services"].as_array().context("no services")?;
         assert_eq!(services.len(), 1, "one service comes out");
@@ -295,5 +295,32 @@ async fn a_capture_crosses_once_and_no_further() -> Result<()> {
     assert_eq!(refused.status(), 409);
     assert!(refused.text().await?.contains("remote"), "it does not say why");
     assert_eq!(ask("/lagon/mpegts?source=nothing").await?.status(), 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_service_crosses_of_a_whole_multiplex() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let address = format!("udp://{}", feed_socket());
+    let _feed = Feed::start(&fixture("rai1.ts"), &address, &folder.path().join("feeds.log"))?;
+    let mut rai = channel("it/rai1", &[("sat", &address)]);
+    rai.sources[0].service = Some(3401);
+    let near = Lone::start(folder.path(), "car-1", vec![rai]).await?;
+    near.playlist("it/rai1", 1).await?;
+    let capture = near.url("/it/rai1/mpegts?source=sat")?;
+    let report = Program::run("headend-node", &["inspect", capture.as_str(), "--seconds", "3", "--json"]).await?;
+    let report: Value = serde_json::from_str(&report)?;
+    let services = report["services"].as_array().context("services")?;
+    let crossed: Vec<u64> = services
+        .iter()
+        .filter(|service| service["streams"].as_array().is_some_and(|streams| !streams.is_empty()))
+        .filter_map(|service| service["id"].as_u64())
+        .collect();
+    assert_eq!(crossed, [3401], "{report:#}");
+    assert_eq!(report["cc_errors"], 0, "{report:#}");
+    let mut lineup = channel("it/rai1", &[("from-car", capture.as_str())]);
+    lineup.sources[0].remote = true;
+    let far = Lone::start(folder.path(), "fr-1", vec![lineup]).await?;
+    far.playlist("it/rai1", 2).await?;
     Ok(())
 }

@@ -13,6 +13,10 @@ use headend_tests::{
     wait::until,
     world::content,
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 const NAME: &str = "lagon";
 
@@ -118,5 +122,65 @@ async fn a_newer_desired_state_is_taken_and_a_forged_one_is_not() -> Result<()> 
     };
     until("no channel", Duration::from_secs(5), empty).await?;
     assert_eq!(node.status().await?["status"]["generation"], serde_json::Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_old_configuration_when_the_new_one_is_bad() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut node = prepared(folder.path())?;
+    node.run().await?;
+    let (first, _) = node.playlist(NAME, 1).await?;
+    let good = fs::read_to_string(node.config())?;
+    let reload = |text: String, words: &'static str| {
+        let node = &node;
+        async move {
+            fs::write(node.config(), text)?;
+            let process = node.program()?.id().context("it runs")?;
+            kill(Pid::from_raw(i32::try_from(process)?), Signal::SIGHUP)?;
+            let told = || async {
+                ensure!(node.log().contains(words), "{}", node.log());
+                Ok(())
+            };
+            until(words, Duration::from_secs(10), told).await
+        }
+    };
+    reload(good.replace("listen =", "lisen ="), "unknown key `lisen` in [http]; did you mean `listen`?").await?;
+    reload(good.replace("[http]", "[http]\nclients_max = 9"), "keys=\"http.clients_max\"").await?;
+    let (after, _) = node.media(NAME).await?;
+    assert!(after.sequence >= first.sequence, "it played on");
+    assert_eq!(node.stop().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn systemd_is_told_that_it_is_ready_alive_and_stopping() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = prepared(folder.path())?;
+    let path = folder.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path)?;
+    let mut process = tokio::process::Command::new(binary("headend-node")?)
+        .args(["run", "--config", &node.config().display().to_string()])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "300000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let told = async |words: &str, times: usize| {
+        let (mut seen, mut buffer) = (0, [0; 4_096]);
+        while seen < times {
+            let bytes = manager.recv(&mut buffer).await?;
+            seen += usize::from(String::from_utf8_lossy(&buffer[..bytes]).contains(words));
+        }
+        anyhow::Ok(())
+    };
+    let soon = Duration::from_secs(20);
+    tokio::time::timeout(soon, told("READY=1", 1)).await.context("ready")??;
+    tokio::time::timeout(soon, told("WATCHDOG=1", 5)).await.context("alive")??;
+    let id = process.id().context("it runs")?;
+    kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
+    tokio::time::timeout(soon, told("STOPPING=1", 1)).await.context("stopping")??;
+    assert!(process.wait().await?.success());
     Ok(())
 }

@@ -382,7 +382,8 @@ async fn a_killed_node_is_left_in_under_three_seconds() {
     let deaths = controller.deaths.take().unwrap();
     let (round, desk, mut changes) =
         Round::new(planned, deaths, controller.fleet.clone(), fetcher, Arc::new(SystemClock));
-    drop(tokio::spawn(round.run(CancellationToken::new())));
+    let beat = headend_rt::Heartbeats::default().beat("probes", Duration::from_secs(60));
+    drop(tokio::spawn(round.run(beat, CancellationToken::new())));
     let news = "news".parse().unwrap();
     let place = |on: Option<&NodeKey>| desk.place(&news, "martinique", &Viewer { on, failed: None });
     until("both origins are good", || {

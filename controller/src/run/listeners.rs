@@ -30,6 +30,8 @@ const BROKER_KNOCK: Duration = Duration::from_millis(20);
 /// The two listeners, the broker, and the addresses they are known by.
 pub(super) struct Listeners {
     pub(super) http: Server,
+    /// The certificate of [`Self::http`], which a reload replaces; none without TLS.
+    pub(super) http_tls: Option<TlsHandle>,
     pub(super) fleet: Server,
     pub(super) public_url: String,
     pub(super) mqtt_url: BrokerUrl,
@@ -39,13 +41,14 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) fn bind(config: &Config, authority: &Authority, clock: &dyn Clock) -> Result<Self, RunError> {
         let http_tls = config.http.tls.as_ref().map(|identity| tls::server_config(identity, None));
-        let http_tls = http_tls.transpose().map_err(|source| RunError::Tls { listener: "http", source })?;
+        let http_tls =
+            http_tls.transpose().map_err(|source| RunError::Tls { listener: "http", source })?.map(TlsHandle::new);
         let limits = Limits {
             connections_max: config.http.clients_max,
             per_address_max: config.http.clients_per_address_max,
             ..Limits::default()
         };
-        let http = Server::bind(config.http.listen, limits, http_tls.map(TlsHandle::new))?;
+        let http = Server::bind(config.http.listen, limits, http_tls.clone())?;
         let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", http.address()));
 
@@ -61,7 +64,7 @@ impl Listeners {
                 (BrokerUrl { tls: false, host: address.ip().to_string(), port: address.port() }, Some(broker))
             }
         };
-        Ok(Self { http, fleet, public_url, mqtt_url, broker })
+        Ok(Self { http, http_tls, fleet, public_url, mqtt_url, broker })
     }
 
     /// Waits until the embedded broker takes connections: it binds on a thread of its own. Gives up after

@@ -7,7 +7,11 @@ mod enrol;
 mod inspect;
 mod replay;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -103,7 +107,7 @@ pub(crate) fn ready(addresses: &[(&str, String)]) {
 pub async fn dispatch(arguments: Arguments) -> Exit {
     match arguments.verb {
         Verb::Run(ConfigArgument { config }) => match load(&config) {
-            Ok(config) => run_node(config).await,
+            Ok(loaded) => run_node(loaded, &config).await,
             Err(exit) => exit,
         },
         Verb::CheckConfig(ConfigArgument { config }) => match load(&config) {
@@ -117,12 +121,12 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
     }
 }
 
-fn load(path: &std::path::Path) -> Result<Config, Exit> {
+fn load(path: &Path) -> Result<Config, Exit> {
     config::load(path).map_err(|error| Exit::ConfigInvalid.say(&error))
 }
 
-async fn run_node(config: Config) -> Exit {
-    match run(config).await {
+async fn run_node(config: Config, path: &Path) -> Exit {
+    match run(config, path).await {
         Ok(0) => Exit::Done,
         Ok(_) => Exit::Failed,
         Err(error @ RunError::Identity(IdentityError::NotEnrolled { .. })) => Exit::NotAuthorised.say(&error),
@@ -132,7 +136,7 @@ async fn run_node(config: Config) -> Exit {
 }
 
 #[expect(clippy::print_stdout, reason = "the verb's answer")]
-fn check(path: &std::path::Path, config: &Config) -> Exit {
+fn check(path: &Path, config: &Config) -> Exit {
     println!("{}: good; node {} at site {}", path.display(), config.name, config.site);
     Exit::Done
 }

@@ -25,6 +25,7 @@ use headend_media::{
     playlist::{
         Bandwidth, Entry, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Variant, Window,
     },
+    service::ServiceId,
 };
 use headend_wire::{ChannelName, DesiredChannel, SourceName};
 
@@ -94,8 +95,8 @@ pub enum Found {
 /// A source asked for by the other site.
 #[derive(Debug)]
 pub enum Capture {
-    /// Captured here.
-    Local(RingReader),
+    /// Captured here; the service that the channel is, if its multiplex has several.
+    Local(RingReader, Option<ServiceId>),
     /// Captured elsewhere: not ours to give.
     Remote,
     /// No source of that name runs here.
@@ -104,6 +105,7 @@ pub enum Capture {
 
 struct Source {
     remote: bool,
+    service: Option<ServiceId>,
     ring: Ring,
 }
 
@@ -336,8 +338,9 @@ impl Live {
     }
 
     /// Replaces the sources that can be captured from here.
-    pub fn set_sources(&self, sources: impl IntoIterator<Item = (SourceName, bool, Ring)>) {
-        let fresh = sources.into_iter().map(|(name, remote, ring)| (name, Source { remote, ring })).collect();
+    pub fn set_sources(&self, sources: impl IntoIterator<Item = (SourceName, bool, Option<ServiceId>, Ring)>) {
+        let source = |(name, remote, service, ring)| (name, Source { remote, service, ring });
+        let fresh = sources.into_iter().map(source).collect();
         *self.sources.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
@@ -347,7 +350,7 @@ impl Live {
         match self.sources.read().unwrap_or_else(PoisonError::into_inner).get(source) {
             None => Capture::Unknown,
             Some(source) if source.remote => Capture::Remote,
-            Some(source) => Capture::Local(source.ring.reader_from(Start::Now)),
+            Some(source) => Capture::Local(source.ring.reader_from(Start::Now), source.service),
         }
     }
 

@@ -13,7 +13,7 @@ use headend_media::{
     service::ServiceId,
     time::Ticks90k,
 };
-use headend_rt::{CancellationToken, Clock, Repeat};
+use headend_rt::{Beat, CancellationToken, Clock, Repeat};
 use headend_wire::{ChannelHealth, ChannelState, DesiredChannel, EventKind, SourceName, report::SourceHealth};
 use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
@@ -72,6 +72,8 @@ pub struct Parts {
     pub slate: Arc<Slate>,
     /// Where the channel says how it is.
     pub health: watch::Sender<ChannelHealth>,
+    /// Struck at each look at the sources.
+    pub beat: Beat,
 }
 
 /// A source that runs, whether it plays or waits.
@@ -178,6 +180,7 @@ impl Channel {
 
     /// Looks at every source and does what `failover` decides.
     fn look(&mut self, events: &mut Vec<Event>) {
+        self.parts.beat.strike();
         let now = self.parts.mono.ms();
         for source in &mut self.parts.sources {
             // Once for each sample, and again when none came: an input that died must be seen to.

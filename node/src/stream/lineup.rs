@@ -9,7 +9,7 @@ use headend_access::{Schedule, ScheduleError};
 use headend_failover::PolicyError;
 use headend_media::{package::Slate, playlist::KeyBase};
 use headend_rt::{
-    CancellationToken, Clock,
+    CancellationToken, Clock, Heartbeats,
     supervisor::{Fate, Supervisor},
 };
 use headend_wire::{ChannelHealth, ChannelName, ChannelState, DesiredChannel};
@@ -36,6 +36,9 @@ use crate::{
 /// How long a channel may take to stop before it is cut.
 const STOP: Duration = Duration::from_secs(3);
 
+/// A channel looks at its sources four times a second; one that has not for so long is taken for dead.
+const STANDSTILL: Duration = Duration::from_secs(10);
+
 /// Bytes of the ring behind a channel's endless stream: 1.6 s at 10 Mbit/s.
 const PACKETS_BYTES: usize = 2 << 20;
 
@@ -59,6 +62,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// The slate.
     pub slate: Arc<Slate>,
+    /// Channels say here that they go round.
+    pub hearts: Heartbeats,
 }
 
 /// Why a channel could not be started.
@@ -182,7 +187,9 @@ async fn run(
     }
     let live = Arc::new(live);
     let rings = sources.iter().zip(&desired.sources);
-    live.set_sources(rings.map(|(open, source)| (open.name.clone(), source.remote, open.input.ring().clone())));
+    live.set_sources(
+        rings.map(|(open, source)| (open.name.clone(), source.remote, open.input.service(), open.input.ring().clone())),
+    );
     around.channels.insert(&name, &live);
     let parts = Parts {
         desired,
@@ -197,6 +204,7 @@ async fn run(
         mono: around.inputs.mono(),
         slate: Arc::clone(&around.slate),
         health,
+        beat: around.hearts.beat(format!("channel {name}"), STANDSTILL),
     };
     let channel = Channel::new(parts).map_err(|source| StartError::Policy { channel: name, source })?;
     channel.run(stop).await;

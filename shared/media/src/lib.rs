@@ -1,7 +1,7 @@
 //! Transport streams, packaging and playlists, without IO: bytes and values in, bytes and values out.
 //!
 //! The rooms, from the wire up: [`resync`] and [`packet`] (188 bytes), [`section`], [`table`], [`descriptor`] and [`text`]
-//! (PSI and SI), [`service`] (what a multiplex carries), [`pes`] and [`es`] (pictures and sound), [`timeline`] and
+//! (PSI and SI), [`service`] (what a multiplex carries), [`excerpt`] (one service of it), [`pes`] and [`es`] (pictures and sound), [`timeline`] and
 //! [`package`] (numbered segments on UTC), [`crypt`] and [`playlist`] (what players get), [`splice`] (a file as an endless
 //! source), [`inspect`] (a technician's eye). No clock, no socket, no file, no log line; broken input is a value.
 
@@ -10,6 +10,7 @@ pub mod crc;
 pub mod crypt;
 pub mod descriptor;
 pub mod es;
+pub mod excerpt;
 pub mod guide;
 pub mod inspect;
 pub mod package;

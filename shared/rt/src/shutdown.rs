@@ -1,9 +1,11 @@
 //! Signals: the first SIGTERM or SIGINT asks for the orderly shutdown, the second exits at once, SIGHUP reloads.
 
+use std::error::Error;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::supervisor::{Cause, Supervisor};
 
@@ -31,6 +33,27 @@ impl Reloads {
     pub async fn next(&mut self) {
         if self.asked.recv().await.is_none() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Answers each request with `apply` until `stop`, and says what came of it. `apply` reads the configuration anew and
+    /// changes nothing when it is bad; it gives the keys that changed and count from the next start only.
+    pub async fn serve<E: Error + 'static>(
+        mut self,
+        stop: CancellationToken,
+        mut apply: impl FnMut() -> Result<Vec<&'static str>, E>,
+    ) {
+        while stop.run_until_cancelled(self.next()).await.is_some() {
+            match apply() {
+                Ok(later) if later.is_empty() => tracing::info!("configuration reloaded"),
+                Ok(later) => tracing::warn!(
+                    keys = later.join(", "),
+                    "configuration reloaded; these keys count from the next start"
+                ),
+                Err(error) => {
+                    tracing::error!(error = crate::chain(&error), "configuration refused; the old one stays in force");
+                }
+            }
         }
     }
 }

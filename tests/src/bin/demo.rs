@@ -8,6 +8,7 @@ use headend_tests::{
     walk,
     world::{OPERATOR, Options, SUBSCRIBER, World},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 #[expect(clippy::print_stderr, reason = "the demo talks to whoever started it")]
 fn main() -> ExitCode {
@@ -48,10 +49,21 @@ async fn run(check: bool) -> Result<()> {
         println!("demo: every step of the main job holds");
         return Ok(());
     }
-    tell(&world)?;
-    tokio::signal::ctrl_c().await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shown = async {
+        let seconds = walk::first_picture(&world).await?;
+        println!("demo: a picture can be pulled {seconds:.1} s later");
+        tell(&world)?;
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        ended = shown => ended,
+        told = tokio::signal::ctrl_c() => told.map_err(Into::into),
+        _ = terminate.recv() => Ok(()),
+    };
     println!("\ndemo: stopping");
-    world.stop().await
+    let stopped = world.stop().await;
+    ended.and(stopped)
 }
 
 #[expect(clippy::print_stdout, reason = "the demo talks to whoever started it")]

@@ -115,7 +115,8 @@ impl House {
         let (_, deaths) = mpsc::channel(1);
         let (round, desk, changes) =
             Round::new(probes.subscribe(), deaths, fleet.clone(), fetcher, Arc::clone(&dyn_clock));
-        supervisor.once("probes", |stop| round.run(stop));
+        let beat = headend_rt::Heartbeats::default().beat("probes", Duration::from_secs(60));
+        supervisor.once("probes", |stop| round.run(beat, stop));
         supervisor.once("changes", |stop: CancellationToken| async move {
             stop.cancelled().await;
             drop(changes);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use headend_failover::{Observation, Pin, ProbeFault, StreamFault, Viewer};
-use headend_rt::{CancellationToken, Clock};
+use headend_rt::{Beat, CancellationToken, Clock};
 use headend_wire::{ChannelName, ChannelState, Incarnation};
 use tokio::{
     sync::{mpsc, watch},
@@ -196,7 +196,7 @@ impl Round {
     }
 
     /// Probes until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(mut self, beat: Beat, stop: CancellationToken) {
         let mut rounds = tokio::time::interval(PROBE_EVERY);
         let mut decisions = tokio::time::interval(DECIDE_EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -221,6 +221,7 @@ impl Round {
                 _ = decisions.tick() => self.hear_nodes(),
             }
             self.decide();
+            beat.strike();
         }
     }
 

@@ -1,13 +1,16 @@
 //! A local capture for the other site: `/NAME/mpegts?source=SOURCE`.
 //!
 //! What goes through the tunnel is always this site's own capture, never what this site chose to play: a chosen feed
-//! could be the other site's, and the two would feed each other. A source that is itself remote is refused. The packets
-//! are sent as they were captured, so that both sites package the same packets into the same bytes.
+//! could be the other site's, and the two would feed each other. A source that is itself remote is refused. Of a
+//! multiplex only the channel's own service crosses. Its packets are sent as they were captured, so that both sites
+//! package the same packets into the same bytes.
 
 use axum::{
     http::{StatusCode, request::Parts},
     response::Response,
 };
+
+use headend_media::excerpt::Excerpt;
 
 use super::{
     Shared,
@@ -25,8 +28,9 @@ pub(super) fn answer(shared: &Shared, live: &Live, source: &str, request: &Parts
         );
     }
     match live.capture(source) {
-        Capture::Local(reader) => {
-            answer::of(StatusCode::OK, Kind::Stream, transport::body(reader, shared.stopping.clone()))
+        Capture::Local(reader, service) => {
+            let excerpt = service.map(|service| Excerpt::new(Some(service.0)));
+            answer::of(StatusCode::OK, Kind::Stream, transport::body((reader, excerpt), shared.stopping.clone()))
         }
         Capture::Remote => plain(
             StatusCode::CONFLICT,

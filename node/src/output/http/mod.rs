@@ -13,6 +13,7 @@ mod transport;
 
 use std::{net::IpAddr, sync::Arc};
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
@@ -45,7 +46,7 @@ pub struct Shared {
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Peers that may take clear streams and captures, besides loopback.
-    pub clear_peers: Vec<IpAddr>,
+    pub clear_peers: Arc<ArcSwap<Vec<IpAddr>>>,
     /// The listener speaks TLS: what leaves it is not in the clear.
     pub tls: bool,
     /// Cancelled when the node stops: endless streams end then, requests that have an end may reach it.
@@ -59,7 +60,7 @@ impl Shared {
     fn trusted(&self, peer: Option<&Peer>) -> bool {
         let Some(Peer(address)) = peer else { return false };
         let ip = address.ip().to_canonical();
-        ip.is_loopback() || self.clear_peers.contains(&ip)
+        ip.is_loopback() || self.clear_peers.load().contains(&ip)
     }
 
     fn now_secs(&self) -> u64 {

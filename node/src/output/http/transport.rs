@@ -11,6 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
+use headend_media::excerpt::Excerpt;
 use headend_rt::CancellationToken;
 
 use super::{
@@ -33,13 +34,13 @@ pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response 
             "HTTP-TS leaves this node in the clear only to loopback and to configured peers; configure TLS, or play the HLS\n",
         );
     }
-    answer::of(StatusCode::OK, Kind::Stream, body(live.packets(), shared.stopping.clone()))
+    answer::of(StatusCode::OK, Kind::Stream, body((live.packets(), None), shared.stopping.clone()))
 }
 
-/// A body that follows a ring until the ring closes, the viewer falls behind or the node stops.
-pub(super) fn body(reader: RingReader, stopping: CancellationToken) -> Body {
-    let state = (reader, Vec::with_capacity(64 * 1024), stopping);
-    Body::from_stream(stream::unfold(state, |(mut reader, mut buffer, stopping)| async move {
+/// A body that follows a ring, or one service in it, until the ring closes, the viewer falls behind or the node stops.
+pub(super) fn body((reader, excerpt): (RingReader, Option<Excerpt>), stopping: CancellationToken) -> Body {
+    let state = (reader, excerpt, Vec::with_capacity(64 * 1024), stopping);
+    Body::from_stream(stream::unfold(state, |(mut reader, mut excerpt, mut buffer, stopping)| async move {
         loop {
             let step = tokio::select! {
                 biased;
@@ -48,8 +49,8 @@ pub(super) fn body(reader: RingReader, stopping: CancellationToken) -> Body {
             };
             match step {
                 Step::Packets { bytes, .. } => {
-                    let chunk = Bytes::copy_from_slice(&buffer[..bytes]);
-                    return Some((Ok::<_, std::io::Error>(chunk), (reader, buffer, stopping)));
+                    let Some(chunk) = piece(&buffer[..bytes], excerpt.as_mut()) else { continue };
+                    return Some((Ok::<_, std::io::Error>(chunk), (reader, excerpt, buffer, stopping)));
                 }
                 Step::Restarted => {}
                 Step::Lost { bytes } if bytes > LOST_BYTES_MAX => return None,
@@ -58,4 +59,12 @@ pub(super) fn body(reader: RingReader, stopping: CancellationToken) -> Body {
             }
         }
     }))
+}
+
+/// What of these packets is sent; none when it is nothing.
+fn piece(packets: &[u8], excerpt: Option<&mut Excerpt>) -> Option<Bytes> {
+    let Some(excerpt) = excerpt else { return Some(Bytes::copy_from_slice(packets)) };
+    let mut out = Vec::with_capacity(packets.len());
+    excerpt.push(packets, &mut out);
+    (!out.is_empty()).then(|| Bytes::from(out))
 }

@@ -24,4 +24,5 @@ pub(crate) use mapper::pcr_field;
 pub use packager::Packager;
 pub use programme::{Kind, Track};
 pub use psi::{AUDIO_PID, PCR_PID, PMT_PID, SUBTITLE_PID, VIDEO_PID};
+pub(crate) use psi::{append_section, long_section};
 pub use slate::{Slate, SlateError};

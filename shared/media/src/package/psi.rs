@@ -36,8 +36,8 @@ impl Tables {
         let mut entry = programme.to_be_bytes().to_vec();
         push_pid(&mut entry, PMT_PID);
         let mut packets = vec![];
-        append_packets(&section(0x00, programme, &entry), Pid::PAT, &mut packets);
-        append_packets(&section(0x02, programme, &pmt_body(pcr, tracks)), PMT_PID, &mut packets);
+        append_section(&long_section(0x00, programme, &entry), Pid::PAT, &mut packets);
+        append_section(&long_section(0x02, programme, &pmt_body(pcr, tracks)), PMT_PID, &mut packets);
         Self { packets }
     }
 
@@ -97,8 +97,8 @@ fn push_pid(bytes: &mut Vec<u8>, pid: Pid) {
     bytes.extend_from_slice(&(0xE000 | pid.value()).to_be_bytes());
 }
 
-/// A long section whose version is made of its content.
-fn section(table_id: u8, extension: u16, body: &[u8]) -> Vec<u8> {
+/// A long section in force, section 0 of 0, whose version is made of its content.
+pub(crate) fn long_section(table_id: u8, extension: u16, body: &[u8]) -> Vec<u8> {
     let version = crc::mpeg2(body).to_be_bytes()[3] & 0x1F;
     let [high, low] = u16::try_from(body.len() + 9).expect("bodies are under 1,000 bytes").to_be_bytes();
     let [extension_high, extension_low] = extension.to_be_bytes();
@@ -108,7 +108,8 @@ fn section(table_id: u8, extension: u16, body: &[u8]) -> Vec<u8> {
     section
 }
 
-fn append_packets(section: &[u8], pid: Pid, out: &mut Vec<u8>) {
+/// Appends a section in packets of `pid`, counters 0, the last one stuffed.
+pub(crate) fn append_section(section: &[u8], pid: Pid, out: &mut Vec<u8>) {
     let payload = [&[0], section].concat();
     for (index, piece) in payload.chunks(PACKET_BYTES - 4).enumerate() {
         let [high, low] = pid.value().to_be_bytes();

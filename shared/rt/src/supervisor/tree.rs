@@ -13,6 +13,7 @@ use super::record::{Records, TaskEvent, TaskState, Totals};
 use super::task::{End, Fate, Outcome, Start, Watch, start_of, start_of_thread, supervise};
 use crate::clock::Clock;
 use crate::event_ring::Event;
+use crate::service_manager;
 
 /// How long tasks of the root itself may take to stop, after all stages.
 const ROOT_DEADLINE: Duration = Duration::from_secs(2);
@@ -193,6 +194,7 @@ impl Supervisor {
         self.root.asked.cancelled().await;
         let cause = self.root.cause.get().cloned().unwrap_or_else(|| Cause::Asked("nobody".to_owned()));
         tracing::info!(%cause, "shutting down");
+        service_manager::stopping();
         let mut cut = 0;
         let mut next = 0;
         loop {
