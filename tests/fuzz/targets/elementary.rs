@@ -21,7 +21,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         let mut scan = FrameScan::new(codec);
         bytes.chunks(piece).for_each(|piece| drop(scan.push(piece).cloned()));
     }
-    sniff(bytes);
+    let _ = sniff(bytes);
     let mut copy = bytes.to_vec();
     assert_eq!(PesHeader::parse(bytes), map_timestamps(&mut copy, |stamp| stamp));
     if let Ok(header) = PesHeader::parse(bytes) {
