@@ -113,7 +113,8 @@ fn tests_wait_on_predicates_not_on_sleep() {
 }
 
 /// Which of our packages each package may depend on.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("headend-csa", &[]),
     ("headend-media", &[]),
     ("headend-failover", &[]),
     ("headend-access", &[]),

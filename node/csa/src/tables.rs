@@ -1,0 +1,96 @@
+//! The constants of DVB-CSA1: what the algorithm is, as opposed to how a kernel runs it.
+//!
+//! Values only. The block cipher's S-box and wiring, the key schedule's wiring and the seven S-boxes of the stream cipher
+//! are those of the common scrambling algorithm (ETSI ETR 289 names it; the published analyses of 2002 to 2011 print it).
+//! They are checked against an independent implementation in `tests/kernels/oracle.rs`.
+
+/// The block cipher's substitution of a byte.
+pub(crate) const BLOCK_SBOX: [u8; 256] = [
+    0x3A, 0xEA, 0x68, 0xFE, 0x33, 0xE9, 0x88, 0x1A, 0x83, 0xCF, 0xE1, 0x7F, 0xBA, 0xE2, 0x38, 0x12, //
+    0xE8, 0x27, 0x61, 0x95, 0x0C, 0x36, 0xE5, 0x70, 0xA2, 0x06, 0x82, 0x7C, 0x17, 0xA3, 0x26, 0x49, //
+    0xBE, 0x7A, 0x6D, 0x47, 0xC1, 0x51, 0x8F, 0xF3, 0xCC, 0x5B, 0x67, 0xBD, 0xCD, 0x18, 0x08, 0xC9, //
+    0xFF, 0x69, 0xEF, 0x03, 0x4E, 0x48, 0x4A, 0x84, 0x3F, 0xB4, 0x10, 0x04, 0xDC, 0xF5, 0x5C, 0xC6, //
+    0x16, 0xAB, 0xAC, 0x4C, 0xF1, 0x6A, 0x2F, 0x3C, 0x3B, 0xD4, 0xD5, 0x94, 0xD0, 0xC4, 0x63, 0x62, //
+    0x71, 0xA1, 0xF9, 0x4F, 0x2E, 0xAA, 0xC5, 0x56, 0xE3, 0x39, 0x93, 0xCE, 0x65, 0x64, 0xE4, 0x58, //
+    0x6C, 0x19, 0x42, 0x79, 0xDD, 0xEE, 0x96, 0xF6, 0x8A, 0xEC, 0x1E, 0x85, 0x53, 0x45, 0xDE, 0xBB, //
+    0x7E, 0x0A, 0x9A, 0x13, 0x2A, 0x9D, 0xC2, 0x5E, 0x5A, 0x1F, 0x32, 0x35, 0x9C, 0xA8, 0x73, 0x30, //
+    0x29, 0x3D, 0xE7, 0x92, 0x87, 0x1B, 0x2B, 0x4B, 0xA5, 0x57, 0x97, 0x40, 0x15, 0xE6, 0xBC, 0x0E, //
+    0xEB, 0xC3, 0x34, 0x2D, 0xB8, 0x44, 0x25, 0xA4, 0x1C, 0xC7, 0x23, 0xED, 0x90, 0x6E, 0x50, 0x00, //
+    0x99, 0x9E, 0x4D, 0xD9, 0xDA, 0x8D, 0x6F, 0x5F, 0x3E, 0xD7, 0x21, 0x74, 0x86, 0xDF, 0x6B, 0x05, //
+    0x8E, 0x5D, 0x37, 0x11, 0xD2, 0x28, 0x75, 0xD6, 0xA7, 0x77, 0x24, 0xBF, 0xF0, 0xB0, 0x02, 0xB7, //
+    0xF8, 0xFC, 0x81, 0x09, 0xB1, 0x01, 0x76, 0x91, 0x7D, 0x0F, 0xC8, 0xA0, 0xF2, 0xCB, 0x78, 0x60, //
+    0xD1, 0xF7, 0xE0, 0xB5, 0x98, 0x22, 0xB3, 0x20, 0x1D, 0xA6, 0xDB, 0x7B, 0x59, 0x9F, 0xAE, 0x31, //
+    0xFB, 0xD3, 0xB6, 0xCA, 0x43, 0x72, 0x07, 0xF4, 0xD8, 0x41, 0x14, 0x55, 0x0D, 0x54, 0x8B, 0xB9, //
+    0xAD, 0x46, 0x0B, 0xAF, 0x80, 0x52, 0x2C, 0xFA, 0x8C, 0x89, 0x66, 0xFD, 0xB2, 0xA9, 0x9B, 0xC0,
+];
+
+/// Where each bit of the S-box's output goes in the byte that is added to the seventh register.
+pub(crate) const BLOCK_WIRING: [u8; 8] = [1, 7, 5, 4, 2, 6, 0, 3];
+
+/// Where bit `n` of a 64-bit key goes in the key before it, both counted from the top bit of the first byte.
+pub(crate) const KEY_WIRING: [u8; 64] = [
+    17, 35, 8, 6, 41, 48, 28, 20, 27, 53, 61, 49, 18, 32, 58, 63, //
+    23, 19, 36, 38, 1, 52, 26, 0, 33, 3, 12, 13, 56, 39, 25, 40, //
+    50, 34, 51, 11, 21, 47, 29, 57, 44, 30, 7, 24, 22, 46, 60, 16, //
+    59, 4, 55, 42, 10, 5, 9, 43, 31, 62, 45, 14, 2, 37, 15, 54,
+];
+
+/// The stream cipher's seven S-boxes: five bits in, two out.
+pub(crate) const STREAM_SBOXES: [[u8; 32]; 7] = [
+    [2, 0, 1, 1, 2, 3, 3, 0, 3, 2, 2, 0, 1, 1, 0, 3, 0, 3, 3, 0, 2, 2, 1, 1, 2, 2, 0, 3, 1, 1, 3, 0],
+    [3, 1, 0, 2, 2, 3, 3, 0, 1, 3, 2, 1, 0, 0, 1, 2, 3, 1, 0, 3, 3, 2, 0, 2, 0, 0, 1, 2, 2, 1, 3, 1],
+    [2, 0, 1, 2, 2, 3, 3, 1, 1, 1, 0, 3, 3, 0, 2, 0, 1, 3, 0, 1, 3, 0, 2, 2, 2, 0, 1, 2, 0, 3, 3, 1],
+    [3, 1, 2, 3, 0, 2, 1, 2, 1, 2, 0, 1, 3, 0, 0, 3, 1, 0, 3, 1, 2, 3, 0, 3, 0, 3, 2, 0, 1, 2, 2, 1],
+    [2, 0, 0, 1, 3, 2, 3, 2, 0, 1, 3, 3, 1, 0, 2, 1, 2, 3, 2, 0, 0, 3, 1, 1, 1, 0, 3, 2, 3, 1, 0, 2],
+    [0, 1, 2, 3, 1, 2, 2, 0, 0, 1, 3, 0, 2, 3, 1, 3, 2, 3, 0, 2, 3, 0, 1, 1, 2, 1, 1, 2, 0, 3, 3, 0],
+    [0, 3, 2, 2, 3, 0, 0, 1, 3, 0, 1, 3, 1, 2, 2, 1, 1, 0, 3, 3, 0, 1, 1, 2, 2, 3, 1, 0, 2, 3, 0, 2],
+];
+
+/// Which register (1 to 10) of the A chain and which of its bits feed each S-box, top bit first.
+pub(crate) const STREAM_TAPS: [[(usize, usize); 5]; 7] = [
+    [(4, 0), (1, 2), (6, 1), (7, 3), (9, 0)],
+    [(2, 1), (3, 2), (6, 3), (7, 0), (9, 1)],
+    [(1, 3), (2, 0), (5, 1), (5, 3), (6, 2)],
+    [(3, 3), (1, 1), (2, 3), (4, 2), (8, 0)],
+    [(5, 2), (4, 3), (6, 0), (8, 1), (9, 2)],
+    [(3, 1), (4, 1), (5, 0), (7, 2), (9, 3)],
+    [(2, 2), (3, 0), (7, 1), (8, 2), (8, 3)],
+];
+
+/// Which registers and bits of the B chain are added up into each bit (0 to 3) of the combiner.
+pub(crate) const COMBINER_TAPS: [[(usize, usize); 4]; 4] = [
+    [(9, 2), (6, 3), (3, 1), (8, 0)],
+    [(5, 3), (8, 2), (4, 0), (5, 1)],
+    [(6, 0), (8, 1), (3, 3), (4, 2)],
+    [(3, 0), (6, 1), (7, 2), (9, 3)],
+];
+
+/// One byte through the block cipher's wiring.
+pub(crate) const fn wire(byte: u8) -> u8 {
+    let (mut out, mut bit) = (0, 0);
+    while bit < 8 {
+        out |= (byte >> bit & 1) << BLOCK_WIRING[bit];
+        bit += 1;
+    }
+    out
+}
+
+/// The S-box with its wiring behind it.
+pub(crate) const WIRED_SBOX: [u8; 256] = {
+    let (mut table, mut index) = ([0; 256], 0);
+    while index < 256 {
+        table[index] = wire(BLOCK_SBOX[index]);
+        index += 1;
+    }
+    table
+};
+
+/// One byte back through the block cipher's wiring.
+pub(crate) const fn unwire(byte: u8) -> u8 {
+    let (mut out, mut bit) = (0, 0);
+    while bit < 8 {
+        out |= (byte >> BLOCK_WIRING[bit] & 1) << bit;
+        bit += 1;
+    }
+    out
+}
