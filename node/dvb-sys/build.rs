@@ -13,7 +13,10 @@ mod regenerate {
 
     /// Header, and the names of it that a capture node needs; the old audio, video and v3 tuning parts stay out.
     const HEADERS: [(&str, &[&str]); 3] = [
-        ("frontend", &["fe_.*", "FE_.*", "dtv_.*", "DTV_.*", "dvb_.*", "NO_STREAM_ID_FILTER", "SEC_.*", "SYS_.*"]),
+        (
+            "frontend",
+            &["fe_.*", "fecap_.*", "FE_.*", "dtv_.*", "DTV_.*", "dvb_.*", "NO_STREAM_ID_FILTER", "SEC_.*", "SYS_.*"],
+        ),
         ("dmx", &["dmx_.*", "DMX_.*"]),
         ("ca", &["ca_.*", "CA_.*"]),
     ];

@@ -267,6 +267,11 @@ pub const SYS_DVBT2: fe_delivery_system = 16;
 pub const SYS_TURBO: fe_delivery_system = 17;
 pub const SYS_DVBC_ANNEX_C: fe_delivery_system = 18;
 pub type fe_delivery_system = std::ffi::c_uint;
+pub const FE_SCALE_NOT_AVAILABLE: fecap_scale_params = 0;
+pub const FE_SCALE_DECIBEL: fecap_scale_params = 1;
+pub const FE_SCALE_RELATIVE: fecap_scale_params = 2;
+pub const FE_SCALE_COUNTER: fecap_scale_params = 3;
+pub type fecap_scale_params = std::ffi::c_uint;
 #[repr(C, packed)]
 #[derive(Copy, Clone)]
 pub struct dtv_stats {
