@@ -16,7 +16,7 @@ use headend_rt::{
     CancellationToken, Clock, SystemClock,
     serve::{Limits, ServeError, Server},
     shutdown::{self, SignalError},
-    supervisor::Supervisor,
+    supervisor::{Fate, Supervisor},
     tls::{self, TlsError, TlsHandle},
 };
 use headend_wire::{Birth, Incarnation};
@@ -32,7 +32,10 @@ use crate::{
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
     config::Config,
-    input::{InputOptions, InputSet, Monotonic},
+    input::{
+        InputOptions, InputSet, Monotonic,
+        tuner::{pool::Tuners, replay::ReplayError},
+    },
     output::{
         channels::Channels,
         http::{self, Gate, NodeStatus},
@@ -80,6 +83,9 @@ pub enum RunError {
     /// The broker's address.
     #[error("mqtt address")]
     Broker(#[source] headend_rt::link::LinkError),
+    /// A recording that is to be a tuner.
+    #[error("tuners")]
+    Tuners(#[source] ReplayError),
     /// The built-in slate.
     #[error("built-in slate")]
     Slate(#[source] SlateError),
@@ -166,7 +172,13 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let Halves { incoming, connection, resender, recovery } = halves;
     info!(pending = recovery.pending, "events from an earlier life");
     let options = InputOptions { ring_bytes: config.ring_bytes, ..InputOptions::default() };
-    let inputs = InputSet::new(receiving, Arc::clone(&opened.clock), Monotonic::new(), options);
+    let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
+    if !config.inventory.tuners.is_empty() {
+        let tuners = tuners.clone();
+        receiving.spawn_thread("tuners", Fate::Restart, move |token| tuners.run(&token));
+    }
+    let timing = (Monotonic::new(), options);
+    let inputs = InputSet::with_tuners(receiving, Arc::clone(&opened.clock), timing, Some(tuners));
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
     let (key_url, key_url_now) = watch::channel(None);
@@ -281,6 +293,6 @@ fn birth(origin_url: &str) -> Birth {
         host: read("/proc/sys/kernel/hostname"),
         kernel: read("/proc/sys/kernel/osrelease"),
         slot: None,
-        capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http"].map(str::to_owned).to_vec(),
+        capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http", "dvb"].map(str::to_owned).to_vec(),
     }
 }

@@ -140,7 +140,7 @@ fn check(path: &std::path::Path, config: &Config) -> Exit {
 #[expect(clippy::print_stdout, reason = "the verb's answer")]
 fn info() -> Exit {
     println!("headend-node {}", env!("CARGO_PKG_VERSION"));
-    println!("sources: file, udp, rtp, http, https");
+    println!("sources: file, udp, rtp, http, https, dvb (DVB-S, S2, T, T2)");
     println!("output: HLS (MPEG-2 TS, AES-128), HTTP-TS");
     Exit::Done
 }
