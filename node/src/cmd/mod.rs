@@ -3,9 +3,13 @@
 //! Data goes to stdout, talk to stderr; the exit codes are those of [`Exit`]. A verb says what it could not do and what to
 //! do about it in one line.
 
+mod air;
 mod enrol;
+mod femon;
 mod inspect;
 mod replay;
+mod scan;
+mod selftest;
 
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -44,6 +48,12 @@ enum Verb {
     Inspect(inspect::Arguments),
     /// Play a file at its own pace to a UDP address, or package it into a folder as fast as possible.
     Replay(replay::Arguments),
+    /// Show the signal of a multiplex, live; or which tuners there are.
+    Femon(femon::Arguments),
+    /// Find services on the air.
+    Scan(scan::Arguments),
+    /// Test every tuner, and write the record of an installation.
+    Selftest(selftest::Arguments),
     /// Versions and what this build can do.
     Info,
 }
@@ -72,6 +82,8 @@ pub enum Exit {
     NotAuthorised = 5,
     /// The controller cannot be reached.
     Unreachable = 6,
+    /// A tuner, or another device that is needed, is not there.
+    HardwareMissing = 7,
     /// The configuration is invalid.
     ConfigInvalid = 8,
 }
@@ -113,6 +125,9 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         Verb::Enrol(arguments) => enrol::run(arguments).await,
         Verb::Inspect(arguments) => inspect::run(arguments).await,
         Verb::Replay(arguments) => replay::run(arguments).await,
+        Verb::Femon(arguments) => femon::run(arguments).await,
+        Verb::Scan(arguments) => scan::run(arguments).await,
+        Verb::Selftest(arguments) => selftest::run(arguments).await,
         Verb::Info => info(),
     }
 }

@@ -8,9 +8,11 @@
 //! Shells: [`frontend`] is the seam, [`linux`] and [`replay`] (with [`script`]) are its two ends; [`worker`] is the one
 //! thread that may wait for a driver; [`place`], [`uevent`] and [`reset`] read and write sysfs; [`pool`] owns all tuners,
 //! and a session (`session.rs`) keeps one multiplex on one of them, for the users of [`demand`], told by [`report`].
+//! [`chart`] and [`search`] are a scan's lists.
 
 pub mod antenna;
 pub mod arbiter;
+pub mod chart;
 pub mod delivery;
 pub mod demand;
 pub mod figures;
@@ -28,6 +30,7 @@ pub mod replay;
 pub mod report;
 pub mod reset;
 pub mod script;
+pub mod search;
 pub mod sec;
 pub(crate) mod session;
 mod talk;
