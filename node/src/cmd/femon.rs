@@ -20,7 +20,8 @@ use crate::{
         tuner::{
             figures::{Figures, Level, Remark},
             inventory::Inventory,
-            lock::TunerState,
+            lock::{LadderCounts, TunerState},
+            losses::Losses,
             place::{SYSFS, find},
         },
     },
@@ -118,6 +119,8 @@ struct Line<'a> {
     remarks: Vec<&'static str>,
     cc_errors: u64,
     tei: u64,
+    ladder: LadderCounts,
+    losses: Losses,
     reason: Option<String>,
 }
 
@@ -153,6 +156,8 @@ fn as_json(report: &InputReport) -> String {
         remarks,
         cc_errors: report.counters.cc_errors,
         tei: report.counters.tei,
+        ladder: tuner.ladder,
+        losses: tuner.losses,
         reason: (!receiving(report)).then(|| reason(report)),
     };
     serde_json::to_string(&line).expect("a line has a JSON form")

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_nit_lists_its_multiplexes() {
         let satellite = [0x43, 11, 0x01, 0x15, 0x38, 0x00, 0x01, 0x92, 0xB6, 0x02, 0x20, 0x00, 0x03, 0x79, 2, 0x5F, 5];
-        let terrestrial = [0x5A, 11, 0x02, 0xD3, 0x43, 0xC0, 0x1F, 0, 0, 0, 0, 0, 0];
+        let terrestrial = [0x5A, 11, 0x02, 0xD3, 0x44, 0x40, 0x1F, 0, 0, 0, 0, 0, 0];
         let of = |bytes: &[u8]| {
             let multiplex = NitMultiplex { tsid: 1, onid: 1, descriptors: Descriptors::new(bytes) };
             of_multiplex(&multiplex).iter().map(ToString::to_string).collect::<Vec<_>>()

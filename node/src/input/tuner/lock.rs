@@ -61,10 +61,22 @@ pub enum Outcome {
     },
     /// The device is not there (any more).
     Gone,
-    /// Somebody else has it, or the system refused; the device answered.
+    /// It did not work, and the device may be at fault.
     Failed,
+    /// It cannot work, and the device is not at fault: another program has it, a permission is missing, or the values are
+    /// out of its range.
+    Refused,
     /// It did not end in its time and was left alone; everything is closed.
     Hung,
+}
+
+/// What to do about a call that does not come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Go on waiting.
+    Wait,
+    /// Leave it alone with its thread.
+    GiveUp,
 }
 
 /// What the ladder may do to the device.
@@ -261,6 +273,26 @@ impl Keeper {
         action
     }
 
+    /// Nobody looked for this long, because this program stood still: what did not come meanwhile says nothing.
+    pub fn excuse(&mut self, gap_ms: u64) {
+        self.since_ms += gap_ms;
+        self.pat_ms = self.pat_ms.map(|at| at + gap_ms);
+    }
+
+    /// The action in flight takes longer than it may. Whether it is given up (then [`Self::done`] with [`Outcome::Hung`]
+    /// follows) or waited for, because packets flow all the same and closing the frontend would end them.
+    pub fn late(&mut self, now_ms: u64) -> Patience {
+        if self.in_flight.is_some() && self.phase == Phase::Open && self.receiving(now_ms) {
+            return Patience::Wait;
+        }
+        Patience::GiveUp
+    }
+
+    /// A call that was waited for is counted once.
+    pub fn waited(&mut self) {
+        self.counts.hangs += 1;
+    }
+
     /// How the action in flight ended.
     pub fn done(&mut self, now_ms: u64, outcome: Outcome) {
         let Some(action) = self.in_flight.take() else { return };
@@ -277,7 +309,10 @@ impl Keeper {
                 self.open_failures = 0;
                 self.pending = Some(Action::Tune { sec_attempt: Some(0) });
             }
+            (Action::Open, Outcome::Refused) => self.close(Phase::Closed(now_ms + OPEN_AGAIN_MS), now_ms),
             (Action::Open, _) => self.open_failed(now_ms),
+            // No rung of the ladder changes the values.
+            (Action::Tune { .. }, Outcome::Refused) => (self.rung, self.since_ms) = (0, now_ms + PAUSE_MS),
             (Action::Reopen | Action::Rebind | Action::Reauthorise, _) => {
                 self.close(Phase::Closed(now_ms), now_ms);
             }

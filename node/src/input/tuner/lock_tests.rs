@@ -114,6 +114,15 @@ fn lock_without_data_is_found_in_a_second_and_goes_to_the_top() {
 }
 
 #[test]
+fn a_program_that_stood_still_does_not_blame_the_tuner() {
+    let mut keeper = Keeper::new(0);
+    run(&mut keeper, GOOD, 0, 20_000);
+    keeper.excuse(8_000);
+    assert_eq!(keeper.state(28_000), TunerState::Receiving);
+    assert_eq!(run(&mut keeper, GOOD, 28_000, 30_000), [""; 0]);
+}
+
+#[test]
 fn data_that_stop_are_noticed_in_a_second() {
     let mut keeper = Keeper::new(0);
     run(&mut keeper, GOOD, 0, 20_000);
@@ -158,6 +167,26 @@ fn a_device_that_cannot_be_opened_is_reset() {
 }
 
 #[test]
+fn a_device_that_is_not_at_fault_is_not_reset() {
+    let mut keeper = Keeper::new(0);
+    for second in 0..600 {
+        assert_eq!(keeper.next(second * 1000, FREE), Some(Action::Open));
+        keeper.done(second * 1000, Outcome::Refused);
+    }
+    assert_eq!(keeper.counts(), LadderCounts::default());
+    // Values out of range are tried again after a pause, and nothing else is done about them.
+    let (mut keeper, mut tunes) = (Keeper::new(0), 0);
+    for now in (0..600_000).step_by(20) {
+        while let Some(action) = keeper.next(now, FREE) {
+            tunes += u32::from(matches!(action, Action::Tune { .. }));
+            keeper.done(now, if action == Action::Open { Outcome::Done } else { Outcome::Refused });
+        }
+    }
+    assert!((40..=50).contains(&tunes), "{tunes}");
+    assert_eq!((keeper.counts().reopens, keeper.counts().rebinds), (0, 0));
+}
+
+#[test]
 fn a_device_that_goes_and_comes_is_tuned_at_once() {
     let mut keeper = Keeper::new(0);
     run(&mut keeper, GOOD, 0, 20_000);
@@ -183,7 +212,7 @@ proptest! {
                 1 => keeper.gone(now),
                 2 => keeper.appeared(now),
                 3 => keeper.done(now, Outcome::Hung),
-                4 => keeper.done(now, Outcome::Failed),
+                4 => keeper.done(now, if step % 2 == 0 { Outcome::Failed } else { Outcome::Refused }),
                 5 => keeper.done(now, Outcome::Status { locked: step % 2 == 0 }),
                 6 => keeper.done(now, Outcome::Gone),
                 _ => {

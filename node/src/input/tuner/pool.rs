@@ -24,6 +24,7 @@ use super::lock::Limits;
 use super::mux::DvbFeed;
 use super::place::{Found, Place, SYSFS, find};
 use super::replay::{ReplayDevice, ReplayError};
+use super::talk::Talk;
 use super::uevent::Listener;
 use super::worker::{Cable, Held, Opener, Worker};
 
@@ -68,6 +69,7 @@ struct Shared {
     inventory: Inventory,
     sysfs: PathBuf,
     cables: Vec<Cable>,
+    began: Instant,
     state: Mutex<State>,
 }
 
@@ -88,6 +90,7 @@ struct Seat {
     epoch: u64,
     parked: Option<Worker>,
     hanging: Vec<Held>,
+    talk: Talk,
 }
 
 /// A lease as its holder sees it.
@@ -132,7 +135,9 @@ impl Tuners {
         let cables = inventory.antennas.iter().map(|_| Cable::default()).collect();
         let (wants, held, leaving) = (vec![], BTreeMap::new(), vec![]);
         let state = Mutex::new(State { devices, wants, held, leaving, next_id: 1 });
-        let tuners = Self { shared: Arc::new(Shared { inventory, sysfs: sysfs.to_owned(), cables, state }) };
+        let tuners = Self {
+            shared: Arc::new(Shared { inventory, sysfs: sysfs.to_owned(), cables, began: Instant::now(), state }),
+        };
         tuners.refresh();
         Ok(tuners)
     }
@@ -170,7 +175,8 @@ impl Tuners {
         let found = if real { find(&self.shared.sysfs) } else { vec![] };
         let mut state = self.lock();
         for (tuner, seat) in tuners.iter().zip(&mut state.devices) {
-            seat.look(tuner, &found);
+            let now_ms = u64::try_from(self.shared.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            seat.look(tuner, &found, now_ms);
         }
         self.settle(&mut state);
     }
@@ -222,18 +228,14 @@ impl Tuners {
         self.shared.cables.get(antenna).cloned()
     }
 
-    /// A worker for a tuner: the parked one with its open frontend (`true`), or a new one. `None` when a call that never
-    /// came back still holds the device; to reset it one may be had all the same.
+    /// A worker for a tuner: the parked one with its open frontend (`true`), or a new one; `None` when the system gives no
+    /// thread.
     #[must_use]
-    pub fn worker(&self, tuner: usize, to_reset: bool) -> Option<(Worker, bool)> {
+    pub fn worker(&self, tuner: usize) -> Option<(Worker, bool)> {
         let mut state = self.lock();
         let seat = state.devices.get_mut(tuner)?;
         if let Some(worker) = seat.parked.take() {
             return Some((worker, true));
-        }
-        seat.hanging.retain(Held::holds);
-        if !seat.hanging.is_empty() && !to_reset {
-            return None;
         }
         drop(state);
         Worker::start(self.shared.inventory.tuners[tuner].name.as_str()).map(|worker| (worker, false))
@@ -255,6 +257,13 @@ impl Tuners {
             seat.hanging.retain(Held::holds);
             seat.hanging.push(held);
         }
+    }
+
+    /// Whether a call that never came back still holds the device, so that it cannot be opened.
+    #[must_use]
+    pub fn is_held(&self, tuner: usize) -> bool {
+        let state = self.lock();
+        state.devices.get(tuner).is_some_and(|seat| seat.hanging.iter().any(Held::holds))
     }
 
     /// Whether so many calls hang that nothing more is tried.
@@ -313,7 +322,7 @@ impl Tuners {
 }
 
 impl Seat {
-    fn look(&mut self, tuner: &Tuner, found: &[Found]) {
+    fn look(&mut self, tuner: &Tuner, found: &[Found], now_ms: u64) {
         let device = match &self.replay {
             Some(replay) => replay.plugged().then(|| Device::Replay(replay.clone())),
             None => found.iter().find(|found| found.is_at(&tuner.device)).cloned().map(Device::Linux),
@@ -326,7 +335,9 @@ impl Seat {
             return;
         }
         let there = device.is_some();
-        tracing::info!(tuner = %tuner.name, device = %tuner.device, there, "tuner device");
+        if self.talk.may(now_ms) {
+            tracing::info!(tuner = %tuner.name, device = %tuner.device, there, "tuner device");
+        }
         (self.device, self.epoch) = (device, self.epoch + 1);
         // Its descriptor would keep the driver from letting go.
         self.parked = None;

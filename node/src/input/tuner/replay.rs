@@ -41,6 +41,8 @@ struct Shared {
     /// Happenings up to here were had.
     played: Duration,
     hang: Option<Duration>,
+    /// Calls that hang now.
+    hanging: u32,
     overflow: bool,
     /// Set by a test, stronger than the script.
     by_hand: Option<Situation>,
@@ -90,6 +92,7 @@ impl ReplayDevice {
             began: Instant::now(),
             played: Duration::ZERO,
             hang: None,
+            hanging: 0,
             overflow: false,
             by_hand: None,
             told: vec![],
@@ -111,6 +114,13 @@ impl ReplayDevice {
     /// Makes something happen.
     pub fn happen(&self, happening: Happening) {
         self.lock().note(happening);
+    }
+
+    /// Whether no call hangs, or is to hang.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let shared = self.lock();
+        shared.hang.is_none() && shared.hanging == 0
     }
 
     /// What it was told since it was last asked: steps and properties in words.
@@ -150,18 +160,25 @@ impl ReplayDevice {
     /// What every call meets: a hang, a removal.
     fn call(&self, call: &'static str) -> Result<Situation, DeviceError> {
         let situation = self.look();
-        let hang = self.lock().hang.take();
+        let hang = self.lock().start_hanging();
         if let Some(hang) = hang {
             let until = Instant::now() + hang;
             while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
                 thread::park_timeout(left);
             }
+            self.lock().hanging -= 1;
         }
         if situation.plugged { Ok(situation) } else { Err(self.error(call, Errno::ENODEV)) }
     }
 }
 
 impl Shared {
+    fn start_hanging(&mut self) -> Option<Duration> {
+        let hang = self.hang.take()?;
+        self.hanging += 1;
+        Some(hang)
+    }
+
     fn note(&mut self, happening: Happening) {
         match happening {
             Happening::Hang(length) => self.hang = Some(length),

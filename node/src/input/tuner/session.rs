@@ -14,7 +14,7 @@ use super::demand::Demand;
 use super::figures::{Figures, Meter};
 use super::frontend::{DeviceError, Filter, Refusal, Stream, Taken};
 use super::inventory::{Capture, Tuner};
-use super::lock::{Action, Keeper, LadderCounts, Outcome, TunerState};
+use super::lock::{Action, Keeper, LadderCounts, Outcome, Patience, TunerState};
 use super::losses::{Ledger, Window};
 use super::mux::DvbFeed;
 use super::pool::{Claim, Device, Lease, Tuners};
@@ -30,6 +30,10 @@ const TURN: Duration = Duration::from_millis(20);
 const BUFFER_BYTES: usize = 512 << 10;
 /// Reads of one turn at most, so that answers are seen to also when we are far behind.
 const READS_MAX: usize = 64;
+/// A turn that comes later than this found the program standing still.
+const STOOD_STILL_MS: u64 = 400;
+/// A missing lock is told of after this.
+const TOLD_AFTER_MS: u64 = 1_500;
 /// All figures are read this often.
 const FIGURES_MS: u64 = 1_000;
 /// A device that said it was gone and is still seen in sysfs is tried again after this.
@@ -108,6 +112,11 @@ struct Turning<'a> {
     sampled_ms: u64,
     gone_ms: Option<u64>,
     signal_trouble: bool,
+    /// The order in flight is overdue and was told of.
+    late: bool,
+    turn_ms: u64,
+    /// The missing lock was told of.
+    told_dark: bool,
 }
 
 impl<'a> Turning<'a> {
@@ -144,6 +153,9 @@ impl<'a> Turning<'a> {
             sampled_ms: 0,
             gone_ms: None,
             signal_trouble: false,
+            late: false,
+            turn_ms: now_ms,
+            told_dark: false,
         }
     }
 
@@ -154,6 +166,10 @@ impl<'a> Turning<'a> {
             if claim.lease() != Lease::Granted(self.index) {
                 self.say("the tuner was taken for something more important".to_owned(), now_ms);
                 return;
+            }
+            let gap_ms = now_ms.saturating_sub(std::mem::replace(&mut self.turn_ms, now_ms));
+            if gap_ms > STOOD_STILL_MS {
+                self.keeper.excuse(gap_ms);
             }
             self.look_for_device(now_ms);
             self.read(now_ms);
@@ -191,6 +207,7 @@ impl<'a> Turning<'a> {
     /// Closes everything at once: as long as a descriptor is open, the driver cannot let go of the device.
     fn gone(&mut self, now_ms: u64) {
         (self.stream, self.worker, self.device) = (None, None, None);
+        (self.report.figures, self.late) = (None, false);
         self.believe_ms = now_ms + STILL_THERE_MS;
         self.gone_ms.get_or_insert(now_ms);
         self.keeper.gone(now_ms);
@@ -242,14 +259,24 @@ impl<'a> Turning<'a> {
     fn take_answer(&mut self, now_ms: u64) {
         let Some(worker) = &mut self.worker else { return };
         if let Some(answer) = worker.take() {
+            self.late = false;
             return self.understand(answer, now_ms);
         }
-        if worker.overdue() {
-            self.session.tuners.abandoned(self.index, worker.holds());
-            (self.stream, self.worker) = (None, None);
-            self.keeper.done(now_ms, Outcome::Hung);
-            self.say(format!("the driver of tuner {} hangs", self.tuner.name), now_ms);
+        if !worker.overdue() {
+            return;
         }
+        let first = !std::mem::replace(&mut self.late, true);
+        if self.keeper.late(now_ms) == Patience::Wait {
+            if first {
+                self.keeper.waited();
+                self.say(format!("the driver of tuner {} hangs; its packets go on", self.tuner.name), now_ms);
+            }
+            return;
+        }
+        self.session.tuners.abandoned(self.index, worker.holds());
+        (self.stream, self.worker, self.late, self.report.figures) = (None, None, false, None);
+        self.keeper.done(now_ms, Outcome::Hung);
+        self.say(format!("the driver of tuner {} hangs", self.tuner.name), now_ms);
     }
 
     fn understand(&mut self, answer: Answer, now_ms: u64) {
@@ -262,7 +289,7 @@ impl<'a> Turning<'a> {
                 } else {
                     let system = self.session.feed.delivery.system();
                     self.say(format!("tuner {} ({}) cannot do {system}", self.tuner.name, description.name), now_ms);
-                    Outcome::Failed
+                    Outcome::Refused
                 }
             }
             Answer::Tuned(Ok(stream)) => {
@@ -287,10 +314,12 @@ impl<'a> Turning<'a> {
                 Outcome::Status { locked }
             }
             Answer::Reset(Ok(())) => Outcome::Done,
-            Answer::Opened(Err(error))
-            | Answer::Tuned(Err(error))
-            | Answer::Looked(Err(error))
-            | Answer::Reset(Err(error)) => {
+            Answer::Reset(Err(error)) => {
+                // A missing driver or permission says nothing about the device.
+                self.say(chain(&error), now_ms);
+                Outcome::Failed
+            }
+            Answer::Opened(Err(error)) | Answer::Tuned(Err(error)) | Answer::Looked(Err(error)) => {
                 return self.refused(&error, now_ms);
             }
         };
@@ -299,11 +328,13 @@ impl<'a> Turning<'a> {
 
     fn refused(&mut self, error: &DeviceError, now_ms: u64) {
         self.say(chain(error), now_ms);
-        if error.refusal() == Refusal::Gone {
-            self.session.tuners.refresh();
-            self.gone(now_ms);
-        } else {
-            self.keeper.done(now_ms, Outcome::Failed);
+        match error.refusal() {
+            Refusal::Gone => {
+                self.session.tuners.refresh();
+                self.gone(now_ms);
+            }
+            Refusal::Busy | Refusal::Denied | Refusal::Range => self.keeper.done(now_ms, Outcome::Refused),
+            Refusal::Other => self.keeper.done(now_ms, Outcome::Failed),
         }
     }
 
@@ -331,7 +362,7 @@ impl<'a> Turning<'a> {
                 Ok(order) => order,
                 Err(words) => {
                     self.say(words, now_ms);
-                    return Some(Outcome::Failed);
+                    return Some(Outcome::Refused);
                 }
             },
             Action::Look => {
@@ -359,11 +390,12 @@ impl<'a> Turning<'a> {
     /// The order to open, or the outcome when the frontend is open already or cannot be now.
     fn open_order(&mut self, now_ms: u64) -> Result<Order, Outcome> {
         let opener = self.device.as_ref().ok_or(Outcome::Failed)?.opener();
+        if self.session.tuners.is_held(self.index) {
+            self.say(format!("a call that never came back still holds tuner {}", self.tuner.name), now_ms);
+            return Err(Outcome::Failed);
+        }
         if self.worker.is_none() {
-            let Some((worker, warm)) = self.session.tuners.worker(self.index, false) else {
-                self.say(format!("a call that never came back still holds tuner {}", self.tuner.name), now_ms);
-                return Err(Outcome::Failed);
-            };
+            let (worker, warm) = self.session.tuners.worker(self.index).ok_or(Outcome::Failed)?;
             if warm {
                 self.report.driver = worker.description().map_or_else(String::new, |open| open.name.clone());
             }
@@ -396,7 +428,7 @@ impl<'a> Turning<'a> {
     fn reset_order(&mut self, action: Action) -> Option<Order> {
         self.stream = None;
         if self.worker.is_none() {
-            self.worker = self.session.tuners.worker(self.index, true).map(|(worker, _)| worker);
+            self.worker = self.session.tuners.worker(self.index).map(|(worker, _)| worker);
         }
         let found = if let Device::Linux(found) = self.device.as_ref()? { Some(found.clone()) } else { None };
         let job: super::worker::Job = match (action, found) {
@@ -434,8 +466,13 @@ impl<'a> Turning<'a> {
             self.choose_pids(now_ms);
         }
         if state != self.report.state {
-            (self.report.state, self.report.since_ms) = (state, now_ms);
+            (self.report.state, self.report.since_ms, self.told_dark) = (state, now_ms, false);
             self.tell_state(state, now_ms);
+        }
+        if state == TunerState::NoLock && !self.told_dark && now_ms >= self.report.since_ms + TOLD_AFTER_MS {
+            self.told_dark = true;
+            let (tuner, mux) = (&self.tuner.name, &self.session.feed.delivery);
+            self.say(format!("tuner {tuner} has no lock on {mux}"), now_ms);
         }
         self.report.ladder = self.ladder + self.keeper.counts();
         self.report.losses = self.ledger.losses();
@@ -460,9 +497,6 @@ impl<'a> Turning<'a> {
                 if self.talk.well(now_ms) {
                     tracing::info!(%tuner, %mux, "receiving");
                 }
-            }
-            TunerState::NoLock if now_ms >= self.tuned_ms.saturating_add(super::lock::NO_DATA_MS) => {
-                self.say(format!("tuner {tuner} has no lock on {mux}"), now_ms);
             }
             TunerState::LockWithoutData => {
                 self.say(format!("tuner {tuner} is locked on {mux} and gives no data"), now_ms);
