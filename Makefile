@@ -14,6 +14,7 @@ demo: setup
 ## test: every test of every package
 test: setup
 	@$(CARGO) build --quiet --workspace --bins
+	@$(CARGO) test --quiet -p headend-dvb-sys --features regenerate --test regenerate
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --workspace --no-fail-fast && $(CARGO) test --workspace --doc --quiet; \
 	else \

@@ -4,6 +4,7 @@
 //! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -11,6 +12,8 @@ use std::{
 use headend_rt::config::{self, ConfigError};
 use headend_wire::{NodeName, SiteName};
 use serde::Deserialize;
+
+use crate::input::tuner::inventory::{AntennaFile, Inventory, TunerFile};
 
 /// Where the configuration lies unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/headend/node.toml";
@@ -30,6 +33,10 @@ struct File {
     mqtt: MqttFile,
     #[serde(default)]
     input: InputFile,
+    #[serde(default)]
+    antenna: Vec<AntennaFile>,
+    #[serde(default)]
+    tuner: Vec<TunerFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +115,8 @@ pub struct Config {
     pub mqtt_url: Option<String>,
     /// Memory of each input's ring, bytes.
     pub ring_bytes: usize,
+    /// Tuners and what hangs on them.
+    pub inventory: Inventory,
 }
 
 /// The node's listener.
@@ -133,29 +142,31 @@ pub struct Http {
 /// [`ConfigError`] names file, line and key, and what would be right.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let loaded = config::load::<File>(path)?;
-    check(loaded.config).map_err(|(key, reason)| loaded.places.refuse(key, &reason))
+    check(loaded.config).map_err(|(key, reason)| loaded.places.refuse(&key, &reason))
 }
 
-fn check(file: File) -> Result<Config, (&'static str, String)> {
+fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     let url = file.controller.url.trim_end_matches('/').to_owned();
     if !url.starts_with("https://") {
         let text = format!("is {url:?}; the fleet interface is mutual TLS, write https://HOST:8443");
-        return Err(("controller.url", text));
+        return Err(("controller.url".into(), text));
     }
     if let Some(mqtt) = &file.mqtt.url
         && !(mqtt.starts_with("mqtt://") || mqtt.starts_with("mqtts://"))
     {
-        return Err(("mqtt.url", format!("is {mqtt:?}; write mqtt://HOST:1883 or mqtts://HOST:8883")));
+        return Err(("mqtt.url".into(), format!("is {mqtt:?}; write mqtt://HOST:1883 or mqtts://HOST:8883")));
     }
     const RING_MIN: usize = 1 << 20;
     if file.input.ring_bytes < RING_MIN {
-        return Err(("input.ring_bytes", format!("is {}; at least {RING_MIN}", file.input.ring_bytes)));
+        return Err(("input.ring_bytes".into(), format!("is {}; at least {RING_MIN}", file.input.ring_bytes)));
     }
     let public_url = file.http.public_url.map(|url| url.trim_end_matches('/').to_owned());
     if let Some(public) = public_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
     {
-        return Err(("http.public_url", format!("is {public:?}; write http://HOST:PORT or https://HOST:PORT")));
+        return Err(("http.public_url".into(), format!("is {public:?}; write http://HOST:PORT or https://HOST:PORT")));
     }
+    let inventory =
+        Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
     Ok(Config {
         site: file.site,
         name: file.name,
@@ -171,6 +182,7 @@ fn check(file: File) -> Result<Config, (&'static str, String)> {
         controller_url: url,
         mqtt_url: file.mqtt.url,
         ring_bytes: file.input.ring_bytes,
+        inventory,
     })
 }
 
@@ -191,6 +203,29 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/node.toml");
         let config = load(&path).expect("systemd/node.toml is right");
         assert_eq!(config.controller_url, "https://controller.example:8443");
+    }
+
+    #[test]
+    fn the_tuners_of_the_example_are_right() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/node.toml");
+        let text = std::fs::read_to_string(path).expect("systemd/node.toml");
+        let (head, tuners) = text.split_once("# [[antenna]]").expect("the example shows antennas");
+        let tuners: Vec<&str> = tuners.lines().map(|line| line.strip_prefix("# ").unwrap_or("")).collect();
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, format!("{head}[[antenna]]\n{}", tuners.join("\n"))).expect("written");
+        let inventory = load(&path).expect("the example's tuners are right").inventory;
+        assert_eq!((inventory.antennas.len(), inventory.tuners.len()), (3, 3));
+        assert_eq!(inventory.tuners[1].slave_of, Some(0));
+    }
+
+    #[test]
+    fn a_tuner_that_is_wrong_is_named_by_file_and_line() {
+        check_text(
+            "site = 'c'\nname = 'n'\n[controller]\nurl = 'https://c:8443'\n[[antenna]]\nname = 'roof'\nterrestrial = true\n\
+             [[tuner]]\nname = 't'\ndevice = 'usb:1-1'\nantennas = ['attic']\n",
+            "/node.toml:11: `tuner#1.antennas` has \"attic\", which is no [[antenna]] of this file",
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use headend_rt::{
     serve::{Limits, ServeError, Server},
     service_manager,
     shutdown::{self, SignalError},
-    supervisor::Supervisor,
+    supervisor::{Fate, Supervisor},
     tls::{self, TlsError, TlsHandle},
 };
 use headend_wire::{Birth, Incarnation};
@@ -34,7 +34,10 @@ use crate::{
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
     config::Config,
-    input::{InputOptions, InputSet, Monotonic},
+    input::{
+        InputOptions, InputSet, Monotonic,
+        tuner::{pool::Tuners, replay::ReplayError},
+    },
     output::{
         channels::Channels,
         http::{self, Gate, NodeStatus},
@@ -83,6 +86,9 @@ pub enum RunError {
     /// The broker's address.
     #[error("mqtt address")]
     Broker(#[source] headend_rt::link::LinkError),
+    /// A recording that is to be a tuner.
+    #[error("tuners")]
+    Tuners(#[source] ReplayError),
     /// The built-in slate.
     #[error("built-in slate")]
     Slate(#[source] SlateError),
@@ -177,7 +183,13 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let Halves { incoming, connection, resender, recovery } = halves;
     info!(pending = recovery.pending, "events from an earlier life");
     let options = InputOptions { ring_bytes: config.ring_bytes, ..InputOptions::default() };
-    let inputs = InputSet::new(receiving, Arc::clone(&opened.clock), Monotonic::new(), options);
+    let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
+    if !config.inventory.tuners.is_empty() {
+        let tuners = tuners.clone();
+        receiving.spawn_thread("tuners", Fate::Restart, move |token| tuners.run(&token));
+    }
+    let timing = (Monotonic::new(), options);
+    let inputs = InputSet::with_tuners(receiving, Arc::clone(&opened.clock), timing, Some(tuners));
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
@@ -296,6 +308,6 @@ fn birth(origin_url: &str) -> Birth {
         host: read("/proc/sys/kernel/hostname"),
         kernel: read("/proc/sys/kernel/osrelease"),
         slot: None,
-        capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http"].map(str::to_owned).to_vec(),
+        capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http", "dvb"].map(str::to_owned).to_vec(),
     }
 }

@@ -3,9 +3,13 @@
 //! Data goes to stdout, talk to stderr; the exit codes are those of [`Exit`]. A verb says what it could not do and what to
 //! do about it in one line.
 
+mod air;
 mod enrol;
+mod femon;
 mod inspect;
 mod replay;
+mod scan;
+mod selftest;
 
 use std::{
     error::Error,
@@ -48,6 +52,12 @@ enum Verb {
     Inspect(inspect::Arguments),
     /// Play a file at its own pace to a UDP address, or package it into a folder as fast as possible.
     Replay(replay::Arguments),
+    /// Show the signal of a multiplex, live; or which tuners there are.
+    Femon(femon::Arguments),
+    /// Find services on the air.
+    Scan(scan::Arguments),
+    /// Test every tuner, and write the record of an installation.
+    Selftest(selftest::Arguments),
     /// Versions and what this build can do.
     Info,
 }
@@ -76,6 +86,8 @@ pub enum Exit {
     NotAuthorised = 5,
     /// The controller cannot be reached.
     Unreachable = 6,
+    /// A tuner, or another device that is needed, is not there.
+    HardwareMissing = 7,
     /// The configuration is invalid.
     ConfigInvalid = 8,
 }
@@ -117,6 +129,9 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         Verb::Enrol(arguments) => enrol::run(arguments).await,
         Verb::Inspect(arguments) => inspect::run(arguments).await,
         Verb::Replay(arguments) => replay::run(arguments).await,
+        Verb::Femon(arguments) => femon::run(arguments).await,
+        Verb::Scan(arguments) => scan::run(arguments).await,
+        Verb::Selftest(arguments) => selftest::run(arguments).await,
         Verb::Info => info(),
     }
 }
@@ -144,7 +159,7 @@ fn check(path: &Path, config: &Config) -> Exit {
 #[expect(clippy::print_stdout, reason = "the verb's answer")]
 fn info() -> Exit {
     println!("headend-node {}", env!("CARGO_PKG_VERSION"));
-    println!("sources: file, udp, rtp, http, https");
+    println!("sources: file, udp, rtp, http, https, dvb (DVB-S, S2, T, T2)");
     println!("output: HLS (MPEG-2 TS, AES-128), HTTP-TS");
     Exit::Done
 }

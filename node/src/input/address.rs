@@ -1,6 +1,7 @@
 //! Source addresses as operators type them, and their one canonical spelling.
 //!
-//! `file:/srv/clip.ts` (or a plain path), `udp://eth1@239.1.1.1:5000`, `rtp://…`, `http://…`, `https://…`.
+//! `file:/srv/clip.ts` (or a plain path), `udp://eth1@239.1.1.1:5000`, `rtp://…`, `http://…`, `https://…`, and
+//! `dvb://astra?system=s2&frequency=11538MHz&…` ([`super::tuner::mux`]).
 //! Pure: text in, [`SourceAddress`] or a sentence that says what is wrong and what would be right out. It opens
 //! nothing and resolves no names. The configuration and the desired state are read through it; [`super::set`] keys
 //! inputs by it. `Display` and `FromStr` round trip. URLs follow RFC 3986; the `interface@group` form is that of
@@ -14,6 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use reqwest::Url;
+
+use super::tuner::mux::{DvbFeed, MuxError};
 
 /// The most bytes an address may have; a longer one is a pasting accident.
 pub const ADDRESS_BYTES_MAX: usize = 2048;
@@ -42,6 +45,8 @@ pub enum Feed {
     Udp(UdpFeed),
     /// Endless HTTP body with a transport stream.
     Http(HttpFeed),
+    /// A multiplex off the air.
+    Dvb(DvbFeed),
 }
 
 /// A UDP or RTP receiver.
@@ -91,8 +96,11 @@ pub enum AddressError {
     /// A control character or a blank at a place where none can be.
     #[error("address holds a control character or a blank at byte {0}: remove it, or write it as %20 in a file path")]
     BadCharacter(usize),
+    /// A multiplex that is not described as it must be.
+    #[error(transparent)]
+    Dvb(#[from] MuxError),
     /// Not a scheme we open.
-    #[error("scheme {0:?} is not known: use file:, udp://, rtp://, http:// or https://")]
+    #[error("scheme {0:?} is not known: use file:, udp://, rtp://, http://, https:// or dvb://")]
     Scheme(String),
     /// `file:` with no path of this machine behind it.
     #[error("file address names no file of this machine: write file:/path/name.ts")]
@@ -155,6 +163,7 @@ impl SourceAddress {
             Feed::File(path) if path.starts_with("//") => format!("file://{}", escape(path)),
             Feed::File(path) => format!("file:{}", escape(path)),
             Feed::Udp(udp) => udp.to_string(),
+            Feed::Dvb(dvb) => dvb.to_string(),
             Feed::Http(http) => {
                 let files =
                     [("bearer_file", &http.bearer_file), ("token_file", &http.token_file), ("ca_file", &http.ca_file)];
@@ -163,7 +172,11 @@ impl SourceAddress {
             }
         };
         options.extend(self.service.map(|service| ("service", service.to_string())));
-        let mark = if matches!(self.feed, Feed::Http(_)) { '#' } else { '?' };
+        let mark = match self.feed {
+            Feed::Http(_) => '#',
+            Feed::Dvb(_) => '&',
+            Feed::File(_) | Feed::Udp(_) => '?',
+        };
         let mut text = head;
         for (index, (name, value)) in options.iter().enumerate() {
             text.push(if index == 0 { mark } else { '&' });
@@ -182,7 +195,7 @@ impl Feed {
         SourceAddress { feed: self.clone(), service: None }.label()
     }
 
-    /// One word for what kind of feed it is: `file`, `udp`, `rtp` or `http`.
+    /// One word for what kind of feed it is: `file`, `udp`, `rtp`, `http` or `dvb`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -190,6 +203,7 @@ impl Feed {
             Self::Udp(udp) if udp.rtp => "rtp",
             Self::Udp(_) => "udp",
             Self::Http(_) => "http",
+            Self::Dvb(_) => "dvb",
         }
     }
 }
@@ -267,6 +281,7 @@ impl FromStr for SourceAddress {
             "http" | "https" => parse_http(text),
             "udp" => parse_udp(rest, false),
             "rtp" => parse_udp(rest, true),
+            "dvb" => parse_dvb(rest),
             _ => Err(AddressError::Scheme(scheme.to_owned())),
         }
     }
@@ -322,6 +337,22 @@ fn parse_udp(rest: &str, rtp: bool) -> Result<SourceAddress, AddressError> {
     }
     let feed = Feed::Udp(UdpFeed { rtp, address, port, interface: interface.or(optional_interface) });
     Ok(SourceAddress { feed, service })
+}
+
+fn parse_dvb(rest: &str) -> Result<SourceAddress, AddressError> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    if let Some(at) = rest.find(char::is_whitespace) {
+        return Err(AddressError::BadCharacter(at));
+    }
+    let (antenna, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let (mut service, mut others) = (None, vec![]);
+    for (name, value) in options_of(options)? {
+        match name {
+            "service" => service = Some(parse_service(value)?),
+            _ => others.push((name, value)),
+        }
+    }
+    Ok(SourceAddress { feed: Feed::Dvb(DvbFeed::parse(antenna, &others)?), service })
 }
 
 /// `239.1.1.1:5000`, `[ff15::1]:5000`, or `:5000` for every address of the machine.

@@ -98,6 +98,7 @@ pub struct SourceWatch {
     minute: Minute,
     snapshot: Arc<Services>,
     packet_at: Option<u64>,
+    pat_at: Option<u64>,
     sampled_at: Option<u64>,
     packets: u64,
     tei: u64,
@@ -155,6 +156,7 @@ impl SourceWatch {
             minute: Minute::default(),
             snapshot: Arc::default(),
             packet_at: None,
+            pat_at: None,
             sampled_at: None,
             packets: 0,
             tei: 0,
@@ -166,6 +168,17 @@ impl SourceWatch {
     #[must_use]
     pub fn services(&self) -> Arc<Services> {
         Arc::clone(&self.snapshot)
+    }
+
+    /// What comes does not join what came, for a reason that is counted elsewhere.
+    pub fn rejoin(&mut self) {
+        self.continuity = Continuity::default();
+    }
+
+    /// When the last PAT with a right CRC_32 came, monotonic milliseconds.
+    #[must_use]
+    pub fn pat_at(&self) -> Option<u64> {
+        self.pat_at
     }
 
     /// Takes the next packet of the input, arrived at monotonic `now_ms`.
@@ -238,9 +251,10 @@ impl SourceWatch {
     }
 
     fn see_pat(&mut self, packet: &Packet<'_>, now_ms: u64) {
-        let tracks = &mut self.tracks;
+        let (tracks, pat_at) = (&mut self.tracks, &mut self.pat_at);
         self.pat.push(packet, &mut |section| {
             let Some(pat) = section.ok().and_then(|section| Pat::parse(section).ok()) else { return };
+            *pat_at = Some(now_ms);
             for entry in pat.programmes {
                 tracks.entry(ServiceId(entry.number)).or_default().pat_at = Some(now_ms);
             }

@@ -58,14 +58,17 @@ impl Board {
 
     /// Notes an error in words; logs it when it is another than the last one.
     pub(crate) fn failed(&self, words: String, now_ms: u64) {
+        let old = self.note(words.clone(), now_ms);
+        if old.as_ref() != Some(&words) {
+            tracing::warn!(input = self.report().feed, error = words, "input failed");
+        }
+    }
+
+    /// Notes an error that was logged elsewhere; gives the one before.
+    pub(crate) fn note(&self, words: String, now_ms: u64) -> Option<String> {
         let mut report = self.report();
         report.last_error_ms = Some(now_ms);
-        let old = report.last_error.replace(words.clone());
-        let feed = report.feed.clone();
-        drop(report);
-        if old.as_ref() != Some(&words) {
-            tracing::warn!(input = feed, error = words, "input failed");
-        }
+        report.last_error.replace(words)
     }
 }
 
@@ -113,6 +116,19 @@ impl Intake {
 
     pub(crate) fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// When the last valid PAT came, monotonic milliseconds.
+    pub(crate) fn pat_at(&self) -> Option<u64> {
+        self.watch.pat_at()
+    }
+
+    /// A tuner starts anew on the same multiplex, by a tune or after its kernel ring ran over: the gap is accounted for by
+    /// whoever calls, and its continuity errors would count it twice.
+    pub(crate) fn rejoined(&mut self, overflow: bool) {
+        self.restarted();
+        self.watch.rejoin();
+        self.board.report().counters.kernel_drops += u64::from(overflow);
     }
 
     /// The source is about to be opened: what comes does not join what came.

@@ -41,14 +41,20 @@ impl Receiver {
     }
 
     /// A panic of the run before leaves an intake that [`Intake::begin`] puts right.
-    fn intake(&self) -> MutexGuard<'_, Intake> {
+    pub(crate) fn intake(&self) -> MutexGuard<'_, Intake> {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, words: String) {
+    pub(crate) fn failed(&self, words: String) {
         let now_ms = self.mono.ms();
         let board = Arc::clone(self.intake().board());
         board.failed(words, now_ms);
+    }
+
+    /// Notes an error that was logged elsewhere.
+    pub(crate) fn note(&self, words: String, now_ms: u64) {
+        let board = Arc::clone(self.intake().board());
+        board.note(words, now_ms);
     }
 
     fn tick(&self) {
@@ -57,7 +63,7 @@ impl Receiver {
     }
 
     /// Waits with ticks on a plain thread.
-    fn pause(&self, wait: Duration, token: &CancellationToken) {
+    pub(crate) fn pause(&self, wait: Duration, token: &CancellationToken) {
         let until = Instant::now() + wait;
         while !token.is_cancelled() && Instant::now() < until {
             std::thread::park_timeout(LOOK.min(until.saturating_duration_since(Instant::now())));

@@ -9,6 +9,7 @@ use headend_media::service::Services;
 use serde::Serialize;
 
 use super::health::InputSample;
+use super::tuner::report::TunerReport;
 
 /// An input with no packet for this long is offline.
 pub const OFFLINE_AFTER_MS: u64 = 1_500;
@@ -47,7 +48,7 @@ pub struct InputCounters {
     pub crc_errors: u64,
     /// RTP packets given up.
     pub rtp_lost: u64,
-    /// Datagrams the kernel dropped because we were slow.
+    /// Datagrams the kernel dropped because we were slow; for a tuner, how often its ring in the kernel ran over.
     pub kernel_drops: u64,
     /// Attempts to open the source after the first.
     pub reconnects: u64,
@@ -80,6 +81,9 @@ pub struct InputReport {
     pub port: Option<u16>,
     /// Socket buffer the kernel granted, for UDP and RTP.
     pub receive_buffer_bytes: Option<usize>,
+    /// The tuner, for DVB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuner: Option<TunerReport>,
     /// The newest sample; `None` before the first.
     #[serde(skip)]
     pub sample: Option<Arc<InputSample>>,

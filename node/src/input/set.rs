@@ -21,6 +21,9 @@ use super::intake::{Board, Intake, Monotonic};
 use super::receive::{self, Receiver};
 use super::report::InputReport;
 use super::ring::Ring;
+use super::tuner::demand::{Demand, User};
+use super::tuner::pool::Tuners;
+use super::tuner::session::Session;
 use super::udp::RECEIVE_BUFFER_BYTES;
 
 /// What all inputs of a node have in common.
@@ -59,6 +62,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     mono: Monotonic,
     options: InputOptions,
+    /// None in programs that open no tuner.
+    tuners: Option<Tuners>,
     inputs: Mutex<BTreeMap<Key, Entry>>,
 }
 
@@ -68,6 +73,8 @@ type Key = (Feed, Option<u16>);
 struct Entry {
     board: Arc<Board>,
     users: usize,
+    /// For DVB: who its users are.
+    demand: Demand,
     stop: CancellationToken,
 }
 
@@ -76,6 +83,7 @@ pub struct InputHandle {
     shared: Arc<Shared>,
     key: Key,
     service: Option<ServiceId>,
+    user: User,
     board: Arc<Board>,
 }
 
@@ -84,8 +92,19 @@ impl InputSet {
     /// monotonic time of rings and samples.
     #[must_use]
     pub fn new(supervisor: Supervisor, clock: Arc<dyn Clock>, mono: Monotonic, options: InputOptions) -> Self {
+        Self::with_tuners(supervisor, clock, (mono, options), None)
+    }
+
+    /// The same with the tuners of this node, so that `dvb://` addresses can be opened.
+    #[must_use]
+    pub fn with_tuners(
+        supervisor: Supervisor,
+        clock: Arc<dyn Clock>,
+        (mono, options): (Monotonic, InputOptions),
+        tuners: Option<Tuners>,
+    ) -> Self {
         let inputs = Mutex::default();
-        Self { shared: Arc::new(Shared { supervisor, clock, mono, options, inputs }) }
+        Self { shared: Arc::new(Shared { supervisor, clock, mono, options, tuners, inputs }) }
     }
 
     /// Opens `address`, or joins it when its feed is open. Never fails and never waits: a source that cannot be opened
@@ -93,13 +112,18 @@ impl InputSet {
     #[must_use]
     pub fn open(&self, address: &SourceAddress) -> InputHandle {
         let service = matches!(address.feed, Feed::File(_)).then_some(address.service).flatten();
-        let key = (address.feed.clone(), service);
+        let (feed, priority) = match &address.feed {
+            Feed::Dvb(dvb) => (Feed::Dvb(dvb.shared()), dvb.priority),
+            other => (other.clone(), 0),
+        };
+        let (key, user) = ((feed, service), User { priority, service: address.service.map(ServiceId) });
         let mut inputs = self.shared.inputs();
         let entry = inputs.entry(key.clone()).or_insert_with(|| self.shared.start(&key));
         entry.users += 1;
+        entry.demand.add(user);
         let board = Arc::clone(&entry.board);
         drop(inputs);
-        InputHandle { shared: Arc::clone(&self.shared), key, service: address.service.map(ServiceId), board }
+        InputHandle { shared: Arc::clone(&self.shared), key, service: user.service, user, board }
     }
 
     /// What is known of every open input, in the order of their addresses.
@@ -127,6 +151,7 @@ impl Shared {
         let (intake, board) = Intake::new(label.clone(), options.ring_bytes, options.text.clone(), self.mono.ms());
         let receiver = Receiver::new(intake, self.mono);
         let group = self.supervisor.group(&label);
+        let demand = Demand::default();
         match feed.clone() {
             Feed::Udp(udp) => {
                 let buffer_bytes = options.receive_buffer_bytes;
@@ -147,8 +172,15 @@ impl Shared {
                     receive::file(path, service, Arc::clone(&clock), receiver.clone(), token)
                 });
             }
+            Feed::Dvb(feed) => match self.tuners.clone() {
+                Some(tuners) => {
+                    let session = Session { feed, tuners, demand: demand.clone(), receiver };
+                    group.spawn_thread("dvb", Fate::Restart, move |token| session.run(&token));
+                }
+                None => receiver.failed("this program opens no tuners; ask a node that has some".to_owned()),
+            },
         }
-        Entry { board, users: 0, stop: group.token() }
+        Entry { board, users: 0, demand, stop: group.token() }
     }
 }
 
@@ -189,6 +221,7 @@ impl Drop for InputHandle {
         let mut inputs = self.shared.inputs();
         let Some(entry) = inputs.get_mut(&self.key) else { return };
         entry.users -= 1;
+        entry.demand.remove(self.user);
         if entry.users == 0
             && let Some(entry) = inputs.remove(&self.key)
         {

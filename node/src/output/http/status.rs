@@ -11,7 +11,14 @@ use super::{
     Shared,
     answer::{self, Kind},
 };
-use crate::input::report::InputReport;
+use crate::input::{
+    report::InputReport,
+    tuner::{
+        lock::TunerState,
+        losses::{Loss, Losses},
+        report::TunerReport,
+    },
+};
 
 /// What the rest of the program says of itself.
 #[derive(Debug, Clone, Serialize)]
@@ -101,12 +108,37 @@ fn render(status: &NodeStatus, refused: u64) -> String {
         .map(|input| (format!("{{input=\"{}\"}}", escaped(&input.feed)), input.counters.bytes))
         .collect();
     gauge("headend_input_bytes_total", "Bytes received", &inputs);
+    let tuners = || status.inputs.iter().filter_map(|input| input.tuner.as_ref());
+    let by_tuner = |value: fn(&TunerReport) -> u64| -> Vec<(String, u64)> {
+        tuners().map(|tuner| (format!("{{tuner=\"{}\"}}", escaped(&tuner.tuner)), value(tuner))).collect()
+    };
+    let by_cause = |value: fn(&Loss) -> u64| -> Vec<(String, u64)> {
+        tuners().flat_map(|tuner| losses(tuner).map(|(labels, loss)| (labels, value(&loss)))).collect()
+    };
+    let receiving = by_tuner(|tuner| u64::from(tuner.state == TunerState::Receiving));
+    gauge("headend_tuner_receiving", "1 while valid PATs come", &receiving);
+    gauge("headend_tuner_lost_bytes_total", "Bytes lost, at least, by cause", &by_cause(|loss| loss.bytes));
+    gauge("headend_tuner_lost_ms_total", "Milliseconds with losses, by cause", &by_cause(|loss| loss.ms));
+    gauge(
+        "headend_tuner_hangs_total",
+        "Driver calls that never came back in time",
+        &by_tuner(|t| t.ladder.hangs.into()),
+    );
+    gauge("headend_tuner_removals_total", "Times the device went away", &by_tuner(|t| t.ladder.removals.into()));
     gauge("headend_http_connections_count", "Open connections", &one(status.http.open));
     gauge("headend_http_accepted_total", "Accepted connections", &one(status.http.accepted));
     gauge("headend_http_requests_total", "Requests", &one(status.http.requests));
     gauge("headend_http_refused_total", "Requests without a good token", &one(refused));
     gauge("headend_http_stalled_total", "Viewers cut because they took nothing", &one(status.http.timed_out_stall));
     text
+}
+
+/// Losses of a tuner with their labels.
+fn losses(tuner: &TunerReport) -> impl Iterator<Item = (String, Loss)> {
+    let Losses { signal, kernel_ring, transfer, removal } = tuner.losses;
+    let name = escaped(&tuner.tuner);
+    let causes = [("signal", signal), ("kernel-ring", kernel_ring), ("transfer", transfer), ("removal", removal)];
+    causes.into_iter().map(move |(cause, loss)| (format!("{{tuner=\"{name}\",cause=\"{cause}\"}}"), loss))
 }
 
 /// A label value (backslash, quote and line feed escaped).

@@ -5,6 +5,7 @@
 
 mod access;
 mod codec;
+mod delivery;
 mod event;
 mod service;
 mod stream;
@@ -12,6 +13,10 @@ mod walk;
 
 pub use access::{CaDescriptor, ca};
 pub use codec::{Aac, Ac3, Hevc, aac, ac3, hevc};
+pub use delivery::{
+    S2Delivery, SatelliteDelivery, T2Delivery, TerrestrialDelivery, Wave, s2_delivery, satellite_delivery, t2_delivery,
+    terrestrial_delivery,
+};
 pub use event::{
     Content, ExtendedEvent, ExtendedPart, ParentalRating, ShortEvent, content, extended_events, extended_part,
     parental_ratings, short_event,

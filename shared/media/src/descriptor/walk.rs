@@ -15,6 +15,8 @@ pub mod tag {
     pub const HEVC: u8 = 0x38;
     /// network_name_descriptor.
     pub const NETWORK_NAME: u8 = 0x40;
+    /// satellite_delivery_system_descriptor.
+    pub const SATELLITE_DELIVERY: u8 = 0x43;
     /// service_descriptor.
     pub const SERVICE: u8 = 0x48;
     /// short_event_descriptor.
@@ -31,8 +33,12 @@ pub mod tag {
     pub const TELETEXT: u8 = 0x56;
     /// subtitling_descriptor.
     pub const SUBTITLING: u8 = 0x59;
+    /// terrestrial_delivery_system_descriptor.
+    pub const TERRESTRIAL_DELIVERY: u8 = 0x5A;
     /// AC-3_descriptor.
     pub const AC3: u8 = 0x6A;
+    /// S2_satellite_delivery_system_descriptor.
+    pub const S2_DELIVERY: u8 = 0x79;
     /// enhanced_AC-3_descriptor.
     pub const EAC3: u8 = 0x7A;
     /// AAC_descriptor.

@@ -1,0 +1,123 @@
+//! Every lost interval and whose fault it was, in packets, bytes and milliseconds.
+//!
+//! Pure. Four causes are told apart: the signal (the demodulator marked packets, counted blocks, or lost its lock), the
+//! kernel's ring (it ran over, and threw all of it away), the transfer from the card (packets are missing with neither),
+//! and removal of the device. Bytes are what is known at least: continuity counters count modulo 16. What our own queues
+//! lose is counted by their readers.
+
+use serde::Serialize;
+
+const PACKET_BYTES: u64 = 188;
+
+/// Losses of one cause since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// Intervals.
+    pub times: u64,
+    /// Bytes, at least.
+    pub bytes: u64,
+    /// Milliseconds in which it happened.
+    pub ms: u64,
+}
+
+impl Loss {
+    fn add(&mut self, bytes: u64, ms: u64) {
+        self.times += 1;
+        self.bytes += bytes;
+        self.ms += ms;
+    }
+}
+
+/// Losses of a tuner by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Losses {
+    /// Outside the box: dish, cable, weather.
+    pub signal: Loss,
+    /// We came too late, and the kernel's ring ran over.
+    pub kernel_ring: Loss,
+    /// Between card and kernel: USB, PCIe, driver.
+    pub transfer: Loss,
+    /// The device was away.
+    pub removal: Loss,
+}
+
+/// What was seen in one look, a quarter of a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Its length.
+    pub ms: u64,
+    /// Packets the demodulator marked.
+    pub marked: u64,
+    /// Continuity errors.
+    pub continuity_errors: u64,
+    /// The demodulator lost blocks, or its lock, within it or just before.
+    pub signal_trouble: bool,
+}
+
+/// Keeps the account.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ledger {
+    losses: Losses,
+    /// The ring ran over or the device was away within this window: its continuity errors are accounted for.
+    explained: bool,
+}
+
+impl Ledger {
+    /// The kernel's ring ran over `gap_ms` after the last read, at so many bits a second.
+    pub fn overflow(&mut self, gap_ms: u64, bitrate_bps: u64) {
+        self.losses.kernel_ring.add(bitrate_bps.saturating_mul(gap_ms) / 8000, gap_ms);
+        self.explained = true;
+    }
+
+    /// The device was away for this long.
+    pub fn removed(&mut self, gap_ms: u64, bitrate_bps: u64) {
+        self.losses.removal.add(bitrate_bps.saturating_mul(gap_ms) / 8000, gap_ms);
+        self.explained = true;
+    }
+
+    /// Attributes what a look found.
+    pub fn look(&mut self, window: Window) {
+        let explained = std::mem::take(&mut self.explained);
+        if window.marked > 0 {
+            self.losses.signal.add(window.marked.max(window.continuity_errors) * PACKET_BYTES, window.ms);
+        } else if window.continuity_errors > 0 && !explained {
+            let loss = if window.signal_trouble { &mut self.losses.signal } else { &mut self.losses.transfer };
+            loss.add(window.continuity_errors * PACKET_BYTES, window.ms);
+        }
+    }
+
+    /// The account so far.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.losses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(marked: u64, continuity_errors: u64, signal_trouble: bool) -> Window {
+        Window { ms: 250, marked, continuity_errors, signal_trouble }
+    }
+
+    #[test]
+    fn each_loss_has_one_cause() {
+        let mut ledger = Ledger::default();
+        ledger.look(window(0, 0, true));
+        assert_eq!(ledger.losses(), Losses::default());
+        ledger.look(window(3, 2, false));
+        ledger.look(window(0, 2, true));
+        assert_eq!(ledger.losses().signal, Loss { times: 2, bytes: 5 * 188, ms: 500 });
+        ledger.look(window(0, 4, false));
+        assert_eq!(ledger.losses().transfer, Loss { times: 1, bytes: 4 * 188, ms: 250 });
+        // 40 Mbit/s for 3 s do not fit into two seconds of ring.
+        ledger.overflow(3_000, 40_000_000);
+        ledger.look(window(0, 60, false));
+        let want = Loss { times: 1, bytes: 15_000_000, ms: 3_000 };
+        assert_eq!((ledger.losses().kernel_ring, ledger.losses().transfer.times), (want, 1));
+        ledger.removed(1_000, 8_000);
+        ledger.look(window(0, 9, false));
+        assert_eq!(ledger.losses().removal, Loss { times: 1, bytes: 1000, ms: 1000 });
+    }
+}
