@@ -87,6 +87,17 @@ fn feed_is_shared_by_services_of_one_mux() {
     assert_eq!((one.feed.kind(), one.service, two.service), ("udp", Some(1), Some(2)));
 }
 
+#[test]
+fn a_multiplex_off_the_air_is_an_address() {
+    let typed = "dvb://astra?frequency=11.538GHz&service=6911&polarisation=V&symbol_rate=22MBd&system=s2&priority=7";
+    let address: SourceAddress = typed.parse().unwrap();
+    let spelt = "dvb://astra?system=s2&frequency=11538MHz&polarisation=v&symbol_rate=22000kBd&priority=7&service=6911";
+    assert_eq!((address.to_string().as_str(), address.feed.kind(), address.service), (spelt, "dvb", Some(6911)));
+    assert_eq!(spelt.parse(), Ok(address));
+    let error = "dvb://astra?system=s2 &service=1".parse::<SourceAddress>().unwrap_err().to_string();
+    assert!(error.contains("a blank at byte"), "{error}");
+}
+
 fn interface() -> impl Strategy<Value = Interface> {
     prop_oneof![
         "[a-z][a-z0-9_.-]{0,14}"

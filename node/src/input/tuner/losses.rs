@@ -75,6 +75,13 @@ impl Ledger {
         self.explained = true;
     }
 
+    /// No packet came for this long, with the device there and read in time; `dark` when its lock was away meanwhile.
+    pub fn silence(&mut self, gap_ms: u64, bitrate_bps: u64, dark: bool) {
+        let loss = if dark { &mut self.losses.signal } else { &mut self.losses.transfer };
+        loss.add(bitrate_bps.saturating_mul(gap_ms) / 8000, gap_ms);
+        self.explained = true;
+    }
+
     /// Attributes what a look found.
     pub fn look(&mut self, window: Window) {
         let explained = std::mem::take(&mut self.explained);
@@ -116,6 +123,11 @@ mod tests {
         ledger.look(window(0, 60, false));
         let want = Loss { times: 1, bytes: 15_000_000, ms: 3_000 };
         assert_eq!((ledger.losses().kernel_ring, ledger.losses().transfer.times), (want, 1));
+        ledger.silence(4_000, 8_000, true);
+        ledger.silence(500, 8_000, false);
+        ledger.look(window(0, 9, false));
+        assert_eq!(ledger.losses().signal, Loss { times: 3, bytes: 5 * 188 + 4000, ms: 4_500 });
+        assert_eq!(ledger.losses().transfer, Loss { times: 2, bytes: 4 * 188 + 500, ms: 750 });
         ledger.removed(1_000, 8_000);
         ledger.look(window(0, 9, false));
         assert_eq!(ledger.losses().removal, Loss { times: 1, bytes: 1000, ms: 1000 });

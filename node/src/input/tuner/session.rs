@@ -30,6 +30,8 @@ const TURN: Duration = Duration::from_millis(20);
 const BUFFER_BYTES: usize = 512 << 10;
 /// Reads of one turn at most, so that answers are seen to also when we are far behind.
 const READS_MAX: usize = 64;
+/// Packets of a multiplex come each millisecond; none for so long is a loss.
+const SILENCE_MS: u64 = 250;
 /// A turn that comes later than this found the program standing still.
 const STOOD_STILL_MS: u64 = 400;
 /// A missing lock is told of after this.
@@ -115,6 +117,12 @@ struct Turning<'a> {
     /// The order in flight is overdue and was told of.
     late: bool,
     turn_ms: u64,
+    /// When the last bytes came.
+    heard_ms: Option<u64>,
+    /// The lock was away since then.
+    dark: bool,
+    /// Rate of the multiplex when it was last received.
+    bitrate_bps: u64,
     /// The missing lock was told of.
     told_dark: bool,
 }
@@ -155,6 +163,9 @@ impl<'a> Turning<'a> {
             signal_trouble: false,
             late: false,
             turn_ms: now_ms,
+            heard_ms: None,
+            dark: false,
+            bitrate_bps: 0,
             told_dark: false,
         }
     }
@@ -170,6 +181,7 @@ impl<'a> Turning<'a> {
             let gap_ms = now_ms.saturating_sub(std::mem::replace(&mut self.turn_ms, now_ms));
             if gap_ms > STOOD_STILL_MS {
                 self.keeper.excuse(gap_ms);
+                self.heard_ms = self.heard_ms.map(|heard| heard + gap_ms);
             }
             self.look_for_device(now_ms);
             self.read(now_ms);
@@ -222,9 +234,13 @@ impl<'a> Turning<'a> {
         for _ in 0..READS_MAX {
             match stream.take(&mut self.buffer) {
                 Ok(Taken::Bytes(bytes)) => {
+                    let gap_ms = self.heard_ms.map_or(0, |heard| now_ms.saturating_sub(heard));
                     if let Some(gone_ms) = self.gone_ms.take() {
-                        self.ledger.removed(now_ms.saturating_sub(gone_ms), bitrate(&intake));
+                        self.ledger.removed(now_ms.saturating_sub(gone_ms), self.bitrate_bps);
+                    } else if gap_ms >= SILENCE_MS {
+                        self.ledger.silence(gap_ms, self.bitrate_bps, self.dark);
                     }
+                    (self.heard_ms, self.dark) = (Some(now_ms), false);
                     intake.push(&self.buffer[..bytes], now_ms);
                     if bytes < self.buffer.len() / 2 {
                         break;
@@ -232,7 +248,8 @@ impl<'a> Turning<'a> {
                 }
                 Ok(Taken::Empty) => break,
                 Ok(Taken::Overflow) => {
-                    self.ledger.overflow(now_ms.saturating_sub(self.read_ms), bitrate(&intake));
+                    self.ledger.overflow(now_ms.saturating_sub(self.read_ms), self.bitrate_bps);
+                    self.heard_ms = Some(now_ms);
                     intake.rejoined(true);
                 }
                 Err(error) => {
@@ -304,6 +321,7 @@ impl<'a> Turning<'a> {
             Answer::Looked(Ok(reading)) => {
                 let locked = reading.locked();
                 self.signal_trouble |= !locked;
+                self.dark |= !locked;
                 if self.figures_ms == now_ms || !reading.strength.is_empty() || reading.legacy.is_some() {
                     let figures = self.meter.read(&reading, &self.session.feed.delivery);
                     self.signal_trouble |= figures.lost_blocks.is_some_and(|blocks| blocks > 0);
@@ -463,6 +481,9 @@ impl<'a> Turning<'a> {
                 signal_trouble: std::mem::take(&mut self.signal_trouble),
             });
             self.sampled_ms = sample.at_ms;
+            if state == TunerState::Receiving && sample.bitrate_bps > 0 {
+                self.bitrate_bps = sample.bitrate_bps;
+            }
             self.choose_pids(now_ms);
         }
         if state != self.report.state {
@@ -512,10 +533,6 @@ impl<'a> Turning<'a> {
         }
         self.session.receiver.note(words, now_ms);
     }
-}
-
-fn bitrate(intake: &crate::input::intake::Intake) -> u64 {
-    intake.board().samples.borrow().bitrate_bps
 }
 
 fn ring_bytes(delivery: &Delivery) -> u32 {

@@ -113,6 +113,7 @@ async fn a_tuner_that_goes_and_comes_serves_the_same_reader() {
     state(&input, TunerState::Receiving).await;
     let report = report_when(&input, |report| report.losses.removal.times == 1).await;
     assert!(report.losses.removal.ms > 0);
+    assert_eq!((report.losses.signal.times, report.losses.transfer.times), (0, 0));
     let mut buffer = vec![];
     let mut restarts = 0;
     while restarts == 0 {
@@ -138,6 +139,9 @@ async fn lock_without_data_is_told_within_seconds_and_the_ladder_is_climbed() {
     assert_eq!(report.ladder.retunes, 1);
     bench.device(0).set(Situation::default());
     state(&input, TunerState::Receiving).await;
+    // The silence is the card's: its lock was there all the while.
+    let report = report_when(&input, |report| report.losses.transfer.times > 0).await;
+    assert!(report.losses.transfer.ms >= 1_000 && report.losses.signal.times == 0, "{:?}", report.losses);
     bench.stop().await;
 }
 
