@@ -1,5 +1,5 @@
 # What the README names. Every target installs what it needs first (tests/setup/packages.txt).
-.PHONY: demo test lint bench setup fmt
+.PHONY: demo test lint bench hw-test setup fmt
 SHELL := /bin/bash
 CARGO ?= cargo
 
@@ -31,6 +31,12 @@ lint:
 bench: setup
 	@$(CARGO) build --quiet --release -p headend-node
 	@$(CARGO) run --quiet -p headend-tests --bin bench
+
+## hw-test: the kernel's DVB API and PC/SC in a virtual machine; HEADEND_BENCH=FILE takes real hardware
+hw-test: setup
+	@tests/setup/install.sh hw-tests/setup/packages.txt
+	@$(CARGO) build --quiet -p headend-node -p headend-hw-tests
+	@$(CARGO) run --quiet -p headend-hw-tests --bin hw-host
 
 fmt:
 	@$(CARGO) fmt --all
