@@ -1,5 +1,5 @@
 # What the README names. Every target installs what it needs first (tests/setup/packages.txt).
-.PHONY: demo test lint bench fuzz setup fmt
+.PHONY: demo test lint bench fuzz hw-test setup fmt
 SHELL := /bin/bash
 CARGO ?= cargo
 
@@ -39,6 +39,12 @@ fuzz:
 	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target -- \
 	        -max_total_time=$(or $(SECS),60) -max_len=65536 -timeout=10 -rss_limit_mb=1024 || exit 1; \
 	done
+
+## hw-test: the kernel's DVB API and PC/SC in a virtual machine; HEADEND_BENCH=FILE takes real hardware
+hw-test: setup
+	@tests/setup/install.sh hw-tests/setup/packages.txt
+	@$(CARGO) build --quiet -p headend-node -p headend-hw-tests
+	@$(CARGO) run --quiet -p headend-hw-tests --bin hw-host
 
 fmt:
 	@$(CARGO) fmt --all

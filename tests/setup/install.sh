@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what is missing from packages.txt through apt, after saying so. Asks nothing.
+# Installs what is missing from a list (packages.txt, or the one given) through apt, after saying so. Asks nothing.
 set -euo pipefail
-list="$(dirname "$0")/packages.txt"
+list="${1:-$(dirname "$0")/packages.txt}"
 missing=()
 while read -r name _; do
     case "$name" in ''|'#'*) continue ;; esac
     dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
 done <"$list"
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "setup: every Debian package of tests/setup/packages.txt is installed"
+    echo "setup: every Debian package of $list is installed"
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then

@@ -1,0 +1,16 @@
+//! Tests against the kernel's own DVB API and real PC/SC, in a virtual machine or on a bench with hardware.
+//!
+//! Two programs: `hw-host` builds modules and machine and prints the table; `hw-guest` runs the list of checks, as the
+//! first program of the virtual machine or as a plain program on a bench. They talk in lines ([`line`]). Nothing of
+//! Headend's own code is used here: what the product is measured against must not share its mistakes.
+
+pub mod air;
+pub mod bench;
+pub mod card;
+pub mod checks;
+pub mod dvb;
+pub mod feeder;
+pub mod knobs;
+pub mod line;
+pub mod reader;
+pub mod wait;
