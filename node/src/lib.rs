@@ -2,7 +2,7 @@
 //!
 //! The rooms in the order the bytes take:
 //! - [`config`]: what a technician sets at the box.
-//! - [`input`]: what gives transport streams: files, UDP, RTP, HTTP; one ring each.
+//! - [`input`]: what gives transport streams: files, UDP, RTP, HTTP, tuners; one ring each.
 //! - [`stream`]: channels: which source plays, and the packager that cuts segments.
 //! - [`output`]: encryption, live window, keys, HTTP.
 //! - [`agent`]: desired state in, reports out.
