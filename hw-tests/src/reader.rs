@@ -61,19 +61,26 @@ impl Service {
                 return Ok(None);
             }
             let state = states[0].event_state();
-            let present = state.contains(State::PRESENT) && !state.contains(State::MUTE);
-            Ok((present == there).then_some(()))
+            // A mute card is there: one put back faster than the service looks stays mute until somebody powers it up.
+            let wanted = if there { State::PRESENT } else { State::EMPTY };
+            Ok(state.contains(wanted).then_some(()))
         };
         wait::until(what, deadline, look).map(|((), took)| took)
     }
 
-    /// Powers up the card in the first reader of that name.
+    /// Powers up the card in the first reader of that name; one that has just been put in may need several tries.
     ///
     /// # Errors
     /// What PC/SC says.
     pub fn card(&self, part: &str) -> Result<Session> {
         let name = self.readers(part)?.into_iter().next().with_context(|| format!("no reader is called {part}"))?;
-        let card = self.context.connect(&name, ShareMode::Shared, Protocols::ANY).context("power up the card")?;
+        let mut last = Error::NoSmartcard;
+        let connect = || {
+            let card = self.context.connect(&name, ShareMode::Shared, Protocols::ANY);
+            Ok(card.inspect_err(|error| last = *error).ok())
+        };
+        let powered = wait::until("the card to be powered up", Duration::from_secs(10), connect);
+        let (card, _) = powered.with_context(|| format!("PC/SC says {last:?}"))?;
         Ok(Session { card })
     }
 }

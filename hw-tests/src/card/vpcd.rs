@@ -33,11 +33,13 @@ struct Hand {
     inserted: bool,
     pull_at_command: bool,
     delay: Duration,
+    /// The driver asks for it again and again, also between two commands: that must not reset the card.
+    atr: Vec<u8>,
 }
 
 /// A card in the slot is a connection; vpcd may be slow to take it.
 fn play(reader: SocketAddr, mut card: Box<dyn Card>, actions: Receiver<Action>) -> Result<()> {
-    let mut hand = Hand { inserted: false, pull_at_command: false, delay: Duration::ZERO };
+    let mut hand = Hand { inserted: false, pull_at_command: false, delay: Duration::ZERO, atr: card.reset() };
     let mut contact: Option<TcpStream> = None;
     loop {
         match actions.try_recv() {
@@ -84,8 +86,8 @@ fn turn(stream: &mut TcpStream, card: &mut dyn Card, hand: &mut Hand) -> Result<
     stream.read_exact(&mut message).context("read from vpcd")?;
     stream.set_read_timeout(Some(STEP)).context("read from vpcd")?;
     match message[..] {
-        [POWER_OFF | POWER_ON | RESET] => drop(card.reset()),
-        [ASK_ATR] => say(stream, &card.reset())?,
+        [POWER_OFF | POWER_ON | RESET] => hand.atr = card.reset(),
+        [ASK_ATR] => say(stream, &hand.atr)?,
         _ => {
             if std::mem::take(&mut hand.pull_at_command) {
                 hand.inserted = false;

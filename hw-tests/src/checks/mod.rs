@@ -18,7 +18,7 @@ mod vidtv;
 pub use capture::{Capture, prepare};
 pub use desk::Desk;
 pub use kernel::load_modules;
-pub use readers::exchange;
+pub use readers::{EMPTY_SLOT, exchange, no_answer};
 
 use std::time::Instant;
 

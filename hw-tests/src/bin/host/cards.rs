@@ -14,12 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use headend_hw_tests::{
     card::{Action, Demo, Slot, vpcd},
-    checks::{Desk, exchange},
+    checks::{Desk, EMPTY_SLOT, exchange, no_answer},
     line::Say,
     reader::{Service, Session},
+    wait::let_pass,
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -134,15 +135,6 @@ fn answers(slot: &Slot, service: &Service, desk: &mut Desk) -> Result<()> {
     desk.figure("command", millis(exchange(&card)?))
 }
 
-/// What a pulled card says: an error, or, as this reader's driver has it, success without one byte.
-fn no_answer(card: &Session) -> Result<String> {
-    match card.command(&[0, 0xca, 1, 1, 8]) {
-        Err(error) => Ok(format!("{error:?}")),
-        Ok((answer, _)) if answer.len() < 2 => Ok(format!("success with {} bytes", answer.len())),
-        Ok((answer, _)) => bail!("a pulled card answered {answer:02x?}"),
-    }
-}
-
 fn pulled(slot: &Slot, service: &Service, desk: &mut Desk) -> Result<()> {
     let card = inserted(slot, service)?;
     exchange(&card)?;
@@ -162,6 +154,7 @@ fn pulled_in_command(slot: &Slot, service: &Service, desk: &mut Desk) -> Result<
     let start = Instant::now();
     desk.figure("answer", format!("{} after {}", no_answer(&card)?, millis(start.elapsed())))?;
     drop(card);
+    let_pass(EMPTY_SLOT);
     service.wait_card(READER, false, DEADLINE)?;
     exchange(&inserted(slot, service)?).map(drop)
 }
