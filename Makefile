@@ -9,7 +9,7 @@ setup:
 ## demo: one controller and two nodes on loopback; CHECK=1 walks the main job and exits
 demo: setup
 	@$(CARGO) build --quiet --workspace --bins
-	@$(CARGO) run --quiet -p headend-tests --bin demo -- $(if $(CHECK),--check)
+	@$(CARGO) run --quiet --bin demo -- $(if $(CHECK),--check)
 
 ## test: every test of every package
 test: setup
@@ -28,10 +28,11 @@ lint:
 	@if command -v cargo-deny >/dev/null; then cargo-deny check bans licenses sources; \
 	 else echo "lint: cargo-deny is not installed; its bans are also checked by tests/tests/tidy.rs"; fi
 
-## bench: packaging beside ffmpeg on the same input, in one run
+## bench: packaging beside ffmpeg, descrambling beside Debian's libdvbcsa, each on the same input in one run
 bench: setup
 	@$(CARGO) build --quiet --release -p headend-node
-	@$(CARGO) run --quiet -p headend-tests --bin bench
+	@$(CARGO) run --quiet --bin bench
+	@$(CARGO) bench --quiet -p headend-csa --bench csa
 
 ## fuzz: each target of tests/fuzz for SECS seconds (60); needs `cargo install cargo-fuzz`
 fuzz:
@@ -43,8 +44,8 @@ fuzz:
 ## hw-test: the kernel's DVB API and PC/SC in a virtual machine; HEADEND_BENCH=FILE takes real hardware
 hw-test: setup
 	@tests/setup/install.sh hw-tests/setup/packages.txt
-	@$(CARGO) build --quiet -p headend-node -p headend-hw-tests
-	@$(CARGO) run --quiet -p headend-hw-tests --bin hw-host
+	@$(CARGO) build --quiet --workspace --bins
+	@$(CARGO) run --quiet --bin hw-host
 
 fmt:
 	@$(CARGO) fmt --all
