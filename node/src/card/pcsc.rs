@@ -37,6 +37,9 @@ pub struct PcscReader {
     name: Option<String>,
 }
 
+/// How long the card's return is waited for at the end.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(1);
+
 struct Worker {
     jobs: Sender<Job>,
     answers: Receiver<Answer>,
@@ -74,6 +77,16 @@ impl PcscReader {
             self.worker = None;
         }
         answer
+    }
+}
+
+impl Drop for PcscReader {
+    /// Waits until the card is given back, so that whoever comes next does not find it in use.
+    fn drop(&mut self) {
+        if let Some(Worker { jobs, answers }) = self.worker.take() {
+            drop(jobs);
+            while answers.recv_timeout(GIVE_BACK_MAX).is_ok() {}
+        }
     }
 }
 
@@ -116,6 +129,8 @@ fn start(pattern: &str, alive: Arc<()>) -> Option<Worker> {
                 break;
             }
         }
+        drop(desk);
+        drop(answers_out);
         drop(alive);
     };
     thread::Builder::new().name("pcsc".to_owned()).spawn(body).ok()?;
@@ -142,7 +157,11 @@ impl Desk {
     fn run(&mut self, job: Job) -> Answer {
         match job {
             Job::Look => {
-                let (presence, name) = self.look().unwrap_or((Presence::NoReader, None));
+                let (presence, name) = self.look().unwrap_or_else(|_| {
+                    // A context of a pcscd that has died stays valid to its library, and dead.
+                    (self.card, self.context) = (None, None);
+                    (Presence::NoReader, None)
+                });
                 Answer::Seen(presence, name)
             }
             Job::Transmit(command) => Answer::Transmitted(self.transmit(&command)),
@@ -160,11 +179,8 @@ impl Desk {
 
     fn look(&mut self) -> Result<(Presence, Option<String>), Error> {
         let context = match &self.context {
-            Some(context) if context.is_valid().is_ok() => context.clone(),
-            _ => {
-                self.card = None;
-                self.context.insert(Context::establish(Scope::System)?).clone()
-            }
+            Some(context) => context.clone(),
+            None => self.context.insert(Context::establish(Scope::System)?).clone(),
         };
         let mut states = states(&context, &self.pattern)?;
         if let Some(taken) = &self.card {
