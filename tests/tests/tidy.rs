@@ -123,7 +123,15 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("headend-dvb-sys", &[]),
     (
         "headend-node",
-        &["headend-csa", "headend-dvb-sys", "headend-media", "headend-failover", "headend-access", "headend-wire", "headend-rt"],
+        &[
+            "headend-csa",
+            "headend-dvb-sys",
+            "headend-media",
+            "headend-failover",
+            "headend-access",
+            "headend-wire",
+            "headend-rt",
+        ],
     ),
     ("headend-controller", &["headend-media", "headend-failover", "headend-access", "headend-wire", "headend-rt"]),
     ("headend-tests", &["headend-csa", "headend-media", "headend-access", "headend-wire"]),

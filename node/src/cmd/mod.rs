@@ -153,7 +153,9 @@ async fn run_node(config: Config, path: &Path) -> Exit {
         Ok(0) => Exit::Done,
         Ok(_) => Exit::Failed,
         Err(error @ RunError::Identity(IdentityError::NotEnrolled { .. })) => Exit::NotAuthorised.say(&error),
-        Err(error @ (RunError::Broker(_) | RunError::Tls(_))) => Exit::ConfigInvalid.say(&error),
+        Err(
+            error @ (RunError::Broker(_) | RunError::Tls(_) | RunError::CardKey { .. } | RunError::NoCardKey { .. }),
+        ) => Exit::ConfigInvalid.say(&error),
         Err(error) => Exit::Failed.say(&error),
     }
 }
@@ -168,6 +170,7 @@ fn check(path: &Path, config: &Config) -> Exit {
 fn info() -> Exit {
     println!("headend-node {}", env!("CARGO_PKG_VERSION"));
     println!("sources: file, udp, rtp, http, https, dvb (DVB-S, S2, T, T2)");
+    println!("cards: PC/SC; open test card, vendor modules; DVB-CSA, DVB-CISSA");
     println!("output: HLS (MPEG-2 TS, AES-128), HTTP-TS");
     Exit::Done
 }
