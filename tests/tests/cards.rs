@@ -5,12 +5,16 @@ use std::{
     fs,
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use headend_media::packet::{PACKET_BYTES, Packet, Pid, Scrambling as Marked};
+use headend_media::{
+    packet::{PACKET_BYTES, Packet, Pid, Scrambling as Marked},
+    service::{ServiceId, ServiceWatch, StreamKind},
+    text::TextDefaults,
+};
 use headend_tests::{
     broadcast::{Broadcaster, ECM_PID, Relay, Scrambling},
     client::Viewer,
@@ -21,7 +25,7 @@ use headend_tests::{
     test_card::{Key, Mood, Product, TestCard, emm},
     vpcd::{Pcscd, READER, Seat},
     wait::until,
-    world::{content, feed_socket},
+    world::{content, feed_socket, fixture},
 };
 use serde_json::Value;
 use tokio::{
@@ -57,13 +61,29 @@ fn card_lines(profile: &str) -> String {
 
 /// Prepares everything; the card lies beside its reader, and the node does not run yet.
 async fn bench(folder: &Path, period_secs: u64, products: Vec<Product>, profile: Option<&str>) -> Result<Bench> {
+    let feed = content("lagon-caribbean.ts");
+    bench_of(folder, period_secs, (products, profile), (feed, &[(NAME, None)])).await
+}
+
+/// The same for another file, with a channel for each of these services.
+async fn bench_of(
+    folder: &Path,
+    period_secs: u64,
+    (products, profile): (Vec<Product>, Option<&str>),
+    (feed, services): (PathBuf, &[(&str, Option<u16>)]),
+) -> Result<Bench> {
     let pcscd = Pcscd::start(folder).await?;
     let seat = Seat::new(&pcscd, TestCard::new(NUMBER, CARD_KEY, products));
     let (from, to): (SocketAddr, SocketAddr) = (feed_socket(), feed_socket());
     let broadcaster = Broadcaster::new(PRODUCT, PRODUCT_KEY, period_secs);
     let relay = Relay::start(from, to, Scrambling::new(broadcaster.clone(), None)?).await?;
-    let feed = Feed::start(&content("lagon-caribbean.ts"), &format!("udp://{from}"), &folder.join("feed.log"))?;
-    let mut node = Lone::prepare(folder, "car", "", vec![channel(NAME, &[("sat", &format!("udp://{to}"))])])?;
+    let feed = Feed::start(&feed, &format!("udp://{from}"), &folder.join("feed.log"))?;
+    let of = |(name, service): &(&str, Option<u16>)| {
+        let mut channel = channel(name, &[("sat", &format!("udp://{to}"))]);
+        channel.sources[0].service = *service;
+        channel
+    };
+    let mut node = Lone::prepare(folder, "car", "", services.iter().map(of).collect())?;
     let key = folder.join("card-key");
     fs::write(&key, CARD_KEY)?;
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
@@ -106,8 +126,13 @@ impl Bench {
 
     /// Holds what was captured against what was sent: every packet there, in order, as it was before it was scrambled.
     fn compare(&self, captured: &[u8]) -> Result<usize> {
+        let pids = self.relay.sent(|sent| sent.clear.iter().filter_map(|b| Some(Packet::new(b)?.pid())).collect());
+        self.compare_of(captured, &pids)
+    }
+
+    /// The same for some of the scrambled streams.
+    fn compare_of(&self, captured: &[u8], pids: &BTreeSet<Pid>) -> Result<usize> {
         self.relay.sent(|sent| {
-            let pids: BTreeSet<Pid> = sent.clear.iter().filter_map(|b| Some(Packet::new(b)?.pid())).collect();
             let got: Vec<&[u8; PACKET_BYTES]> = captured
                 .as_chunks::<PACKET_BYTES>()
                 .0
@@ -121,10 +146,13 @@ impl Bench {
             ensure!(scrambled == 0, "{scrambled} of {} packets are still scrambled", got.len());
             ensure!(got.len() > 100, "{} packets were captured", got.len());
             let window = 30;
-            let start = sent.clear.windows(window).position(|sent| sent.iter().eq(got[..window].iter().copied()));
+            let ours =
+                |bytes: &&[u8; PACKET_BYTES]| Packet::new(bytes).is_some_and(|packet| pids.contains(&packet.pid()));
+            let sent: Vec<&[u8; PACKET_BYTES]> = sent.clear.iter().filter(ours).collect();
+            let start = sent.windows(window).position(|sent| *sent == got[..window]);
             let start = start.context("the first packets of the capture were never sent")?;
-            for (number, (got, sent)) in got.iter().zip(&sent.clear[start..]).enumerate() {
-                ensure!(*got == sent, "packet {number} of {} came out otherwise", sent.len());
+            for (number, (got, sent)) in got.iter().zip(&sent[start..]).enumerate() {
+                ensure!(got == sent, "packet {number} of {} came out otherwise", sent.len());
             }
             Ok(got.len())
         })
@@ -159,6 +187,44 @@ async fn a_scrambled_service_comes_out_clear_and_loses_no_packet_when_words_chan
 }
 
 #[tokio::test]
+async fn of_a_multiplex_the_wanted_services_come_out_clear_and_no_other() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = fixture("rai1.ts");
+    let mut watch = ServiceWatch::new(TextDefaults::default());
+    for packet in fs::read(&file)?.as_chunks::<PACKET_BYTES>().0.iter().filter_map(Packet::new) {
+        watch.push(&packet, &mut |_| {});
+    }
+    let pids = |id: u16| -> BTreeSet<Pid> {
+        let service = watch.services().list.get(&ServiceId(id));
+        let streams = service.into_iter().flat_map(|service| &service.streams);
+        streams.filter(|stream| stream.kind() != StreamKind::Data).map(|stream| stream.pid).collect()
+    };
+    let wanted = [(NAME, Some(3404)), ("due", Some(3405))];
+    let products = vec![product(-60, 86_400)];
+    let mut bench = bench_of(folder.path(), 2, (products, None), (file, &wanted)).await?;
+    bench.seat.insert()?;
+    bench.node.run().await?;
+    let look = || async {
+        let status = bench.node.status().await?;
+        let access = status["status"]["access"].as_array().context("no list")?;
+        ensure!(access.len() == 2 && access.iter().all(|one| one["state"] == "clear"), "{access:?}");
+        Ok(())
+    };
+    until("both services clear", SOON, look).await.with_context(|| bench.node.log())?;
+    let first = bench.relay.sent(|sent| sent.period);
+    let captured = bench.capture(first + 4).await?;
+    for id in [3404, 3405] {
+        println!("service {id}: {} packets, none lost", bench.compare_of(&captured, &pids(id))?);
+    }
+    let other = bench.compare_of(&captured, &pids(3406)).map_err(|error| error.to_string());
+    ensure!(other.as_ref().is_err_and(|words| words.contains("still scrambled")), "a service nobody wants: {other:?}");
+    // Both services have the same ECMs: the card is asked once for both.
+    let card = bench.card().await?;
+    ensure!(card["counts"]["asked"] == bench.seat.card().ecms && card["counts"]["remembered"] != 0, "{card}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_card_that_is_pulled_and_put_back_is_clear_again_in_three_seconds() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut bench = bench(folder.path(), 2, vec![product(-60, 86_400)], None).await?;
@@ -170,9 +236,16 @@ async fn a_card_that_is_pulled_and_put_back_is_clear_again_in_three_seconds() ->
         println!("clear {took:.2?} after the card was put in");
         ensure!(took < Duration::from_secs(3), "clear only after {took:.2?}");
         ensure!(bench.card().await?["state"] == "ready");
+        let known = bench.relay.sent(|sent| sent.period) + 1;
         bench.seat.pull();
+        let over = || async {
+            ensure!(bench.relay.sent(|sent| sent.period) > known, "the last word that the card gave is in use");
+            Ok(())
+        };
+        until("a period without a word", SOON, over).await?;
         let (_, took) = bench.stands("scrambled", "", SOON).await?;
-        println!("scrambled {took:.2?} after the card was pulled");
+        println!("scrambled {took:.2?} after the first period without a word began");
+        ensure!(took < Duration::from_secs(1), "seen only after {took:.2?}");
         ensure!(bench.card().await?["state"] == "empty");
     }
     Ok(())
