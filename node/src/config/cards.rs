@@ -48,7 +48,7 @@ fn pause_ms() -> u64 {
 }
 
 /// One card as checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardConfig {
     /// Its name, for people.
     pub name: String,
@@ -61,7 +61,7 @@ pub struct CardConfig {
 }
 
 /// How a card is talked to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CardProfileConfig {
     /// Our open test card, and where the key is that it shares with this box.
     OpenTestCard(SecretFile),
