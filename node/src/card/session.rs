@@ -308,8 +308,9 @@ impl Session {
             (Flight::Entitlements, Outcome::Entitlements(list)) => vec![Event::Entitlements(list)],
             (Flight::Ecm(question), Outcome::Words(words)) => {
                 self.counts.answered += 1;
-                self.remember(&question.section, Ok(words.clone()));
-                vec![Event::Answer(question, Ok(words))]
+                let mut events = self.share(&question.section, &Ok(words.clone()));
+                events.push(Event::Answer(question, Ok(words)));
+                events
             }
             (Flight::Emm, Outcome::Emm { taken }) => {
                 if taken {
@@ -354,7 +355,7 @@ impl Session {
             Flight::Ecm(question) => {
                 self.counts.refused += 1;
                 if trouble.is_final() {
-                    self.remember(&question.section, Err(trouble.clone()));
+                    events = self.share(&question.section, &Err(trouble.clone()));
                 }
                 events.push(Event::Answer(question, Err(trouble.clone())));
             }
@@ -405,6 +406,14 @@ impl Session {
             events.push(refuse(question));
         }
         events
+    }
+
+    /// Remembers an answer, and gives it to all who wait for the same section: services often share their ECMs.
+    fn share(&mut self, section: &Arc<[u8]>, letter: &Letter) -> Vec<Event> {
+        self.remember(section, letter.clone());
+        let same: Vec<Question> = self.questions.extract_if(.., |question| question.section == *section).collect();
+        self.counts.remembered += same.len() as u64;
+        same.into_iter().map(|question| Event::Answer(question, letter.clone())).collect()
     }
 
     fn remember(&mut self, section: &Arc<[u8]>, letter: Letter) {

@@ -81,6 +81,18 @@ fn a_newer_ecm_drops_the_older_and_the_same_is_not_asked_twice() {
 }
 
 #[test]
+fn services_that_share_an_ecm_share_its_answer() {
+    let mut session = open();
+    session.ask(question(1, 1, 1000, false));
+    assert_eq!(wants(&mut session, 1000), "ecm 1");
+    session.ask(question(2, 1, 1001, false));
+    session.ask(question(3, 2, 1002, false));
+    assert_eq!(said(session.done(Ok(words()), 1050)), ["words for 2/1", "words for 1/1"]);
+    assert_eq!(wants(&mut session, 1100), "ecm 2");
+    assert_eq!((session.counts().asked, session.counts().remembered), (2, 1));
+}
+
+#[test]
 fn a_busy_card_is_asked_again_until_it_is_enough() {
     let mut session = open();
     session.ask(question(1, 1, 1000, true));
