@@ -16,7 +16,7 @@ use headend_media::{
     text::TextDefaults,
 };
 use headend_tests::{
-    broadcast::{Broadcaster, ECM_PID, Relay, Scrambling},
+    broadcast::{Broadcaster, ECM_PID, Relay, Scrambling, Sent},
     client::Viewer,
     feed::Feed,
     lone::{Lone, channel, now_secs},
@@ -113,11 +113,16 @@ impl Bench {
 
     /// Reads the source as it was captured, behind the descrambler, until the relay has come to a period.
     async fn capture(&self, period: u32) -> Result<Vec<u8>> {
-        let url = self.node.url(&format!("/{NAME}/mpegts?source=sat"))?;
+        self.capture_until(NAME, |sent| sent.period >= period).await
+    }
+
+    /// Reads it until what the relay has sent is enough.
+    async fn capture_until(&self, channel: &str, enough: impl Fn(&Sent) -> bool) -> Result<Vec<u8>> {
+        let url = self.node.url(&format!("/{channel}/mpegts?source=sat"))?;
         let mut response = self.node.http.get(url).timeout(Duration::from_secs(600)).send().await?;
         ensure!(response.status().is_success(), "{}", response.status());
         let mut bytes = vec![];
-        while self.relay.sent(|sent| sent.period) < period {
+        while !self.relay.sent(&enough) {
             let chunk = tokio::time::timeout(SOON, response.chunk()).await.context("the capture is silent")??;
             bytes.extend_from_slice(&chunk.context("the capture ended")?);
         }
@@ -186,7 +191,7 @@ async fn a_scrambled_service_comes_out_clear_and_loses_no_packet_when_words_chan
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_multiplex_the_wanted_services_come_out_clear_and_no_other() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = fixture("rai1.ts");
@@ -199,7 +204,8 @@ async fn of_a_multiplex_the_wanted_services_come_out_clear_and_no_other() -> Res
         let streams = service.into_iter().flat_map(|service| &service.streams);
         streams.filter(|stream| stream.kind() != StreamKind::Data).map(|stream| stream.pid).collect()
     };
-    let wanted = [(NAME, Some(3404)), ("due", Some(3405))];
+    // The third channel's capture shows the whole multiplex; its service is the first one.
+    let wanted = [(NAME, Some(3404)), ("due", Some(3405)), ("tutto", None)];
     let products = vec![product(-60, 86_400)];
     let mut bench = bench_of(folder.path(), 2, (products, None), (file, &wanted)).await?;
     bench.seat.insert()?;
@@ -207,12 +213,27 @@ async fn of_a_multiplex_the_wanted_services_come_out_clear_and_no_other() -> Res
     let look = || async {
         let status = bench.node.status().await?;
         let access = status["status"]["access"].as_array().context("no list")?;
-        ensure!(access.len() == 2 && access.iter().all(|one| one["state"] == "clear"), "{access:?}");
+        let clear = |id: u16| access.iter().any(|one| one["service"] == id && one["state"] == "clear");
+        ensure!(clear(3404) && clear(3405), "{access:?}");
         Ok(())
     };
     until("both services clear", SOON, look).await.with_context(|| bench.node.log())?;
     let first = bench.relay.sent(|sent| sent.period);
-    let captured = bench.capture(first + 4).await?;
+    // A machine that is short of time loses datagrams before the relay: what counts is that enough of each came by.
+    let all: Vec<Pid> = [3404, 3405, 3406].into_iter().flat_map(pids).collect();
+    let (from, looked_at) = (bench.relay.sent(|sent| sent.clear.len()), std::cell::Cell::new(first));
+    let enough = |sent: &Sent| {
+        // Once a period: to count is work too.
+        if sent.period < first + 4 || looked_at.replace(sent.period) == sent.period {
+            return false;
+        }
+        let came = |pid: &Pid| {
+            let of = |bytes: &&[u8; PACKET_BYTES]| Packet::new(bytes).is_some_and(|packet| packet.pid() == *pid);
+            sent.clear[from..].iter().filter(of).count()
+        };
+        sent.period > first + 30 || all.iter().all(|pid| came(pid) >= 300)
+    };
+    let captured = bench.capture_until("tutto", enough).await?;
     for id in [3404, 3405] {
         println!("service {id}: {} packets, none lost", bench.compare_of(&captured, &pids(id))?);
     }
