@@ -3,6 +3,8 @@
 //! What a node plays is not in here: it comes as desired state from its controller. The file holds what a
 //! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
 
+mod cards;
+
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
@@ -14,6 +16,8 @@ use headend_wire::{NodeName, SiteName};
 use serde::Deserialize;
 
 use crate::input::tuner::inventory::{AntennaFile, Inventory, TunerFile};
+
+pub use cards::{CardConfig, CardProfileConfig};
 
 /// Where the configuration lies unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/headend/node.toml";
@@ -37,6 +41,8 @@ struct File {
     antenna: Vec<AntennaFile>,
     #[serde(default)]
     tuner: Vec<TunerFile>,
+    #[serde(default)]
+    cards: Vec<cards::CardFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +123,8 @@ pub struct Config {
     pub ring_bytes: usize,
     /// Tuners and what hangs on them.
     pub inventory: Inventory,
+    /// The operator's cards, in the order in which they are asked.
+    pub cards: Vec<CardConfig>,
 }
 
 /// The node's listener.
@@ -167,6 +175,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     }
     let inventory =
         Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
+    let cards = cards::check(file.cards).map_err(|reason| ("cards".into(), reason))?;
     Ok(Config {
         site: file.site,
         name: file.name,
@@ -183,6 +192,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         mqtt_url: file.mqtt.url,
         ring_bytes: file.input.ring_bytes,
         inventory,
+        cards,
     })
 }
 
@@ -234,6 +244,21 @@ mod tests {
             "site = 'caribbean'\nname = 'car-1'\n[http]\nlisen = '127.0.0.1:1'\n[controller]\nurl = 'https://c:8443'\n",
             "/node.toml:4: unknown key `lisen` in [http]; did you mean `listen`?",
         );
+    }
+
+    #[test]
+    fn cards_are_checked() {
+        let check_cards = |lines: &str, want: &str| {
+            let head = "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'https://c:8443'\n[[cards]]\n";
+            check_text(&format!("{head}{lines}"), want);
+        };
+        check_cards("name = 'main'\nprofile = 'open-test-card'\nkey = 'card-key'\n", "car-1");
+        check_cards("name = 'main'\nprofile = 'vendor'\nmodule = '/usr/lib/x'\n", "car-1");
+        let wrong = |text: &str| format!("/node.toml:5: `cards` {text}");
+        check_cards("name = 'a'\nprofile = 'vendor'\n", &wrong("a: vendor needs `module`, an absolute path"));
+        check_cards("name = 'a'\nprofile = 'open-test-card'\n", &wrong("a: open-test-card needs `key`, a secret"));
+        let two = "name = 'a'\nprofile = 'vendor'\nmodule = '/x'\n[[cards]]\n".to_owned();
+        check_cards(&format!("{two}name = 'a'\nprofile = 'vendor'\nmodule = '/x'\n"), &wrong("names \"a\" twice"));
     }
 
     #[test]

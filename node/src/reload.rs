@@ -67,6 +67,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("controller.url", old.controller_url != new.controller_url),
         ("mqtt.url", old.mqtt_url != new.mqtt_url),
         ("input.ring_bytes", old.ring_bytes != new.ring_bytes),
+        ("cards", old.cards != new.cards),
         ("tuners and muxes", old.inventory != new.inventory),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -15,6 +15,7 @@ use headend_media::{
 };
 use headend_rt::{
     CancellationToken, Clock, Heartbeats, SystemClock,
+    secret::SecretError,
     serve::{Limits, ServeError, Server},
     service_manager,
     shutdown::{self, SignalError},
@@ -33,7 +34,8 @@ use crate::{
         session::{Agent, Known},
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
-    config::Config,
+    card::{CardSpec, Cards, desk::ProfileSpec, open_card::CardKey},
+    config::{CardConfig, CardProfileConfig, Config},
     input::{
         InputOptions, InputSet, Monotonic,
         tuner::{pool::Tuners, replay::ReplayError},
@@ -45,6 +47,7 @@ use crate::{
     },
     reload::Reloader,
     stream::{
+        access::Descrambling,
         anchors::Anchors,
         lineup::{Lineup, Surroundings},
     },
@@ -92,6 +95,21 @@ pub enum RunError {
     /// The built-in slate.
     #[error("built-in slate")]
     Slate(#[source] SlateError),
+    /// A card's key.
+    #[error("key of card {card}")]
+    CardKey {
+        /// Its name.
+        card: String,
+        /// Why it cannot be read.
+        #[source]
+        source: SecretError,
+    },
+    /// A card's key that is none.
+    #[error("key of card {card} is none: 32 bytes or 64 hexadecimal digits are")]
+    NoCardKey {
+        /// Its name.
+        card: String,
+    },
     /// Signals.
     #[error("signals")]
     Signals(#[source] SignalError),
@@ -111,6 +129,7 @@ struct Opened {
     channels: Arc<Channels>,
     anchors: Arc<Anchors>,
     slate: Arc<Slate>,
+    cards: Vec<CardSpec>,
     clock: Arc<dyn Clock>,
     origin_url: String,
 }
@@ -140,6 +159,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
     if refused > 0 {
         warn!(refused, "stored day keys do not open with this machine's storage key; the controller sends them again");
     }
+    let cards = config.cards.iter().map(card_spec).collect::<Result<Vec<_>, _>>()?;
     let slate = Arc::new(Slate::from_ts(SLATE).map_err(RunError::Slate)?);
     let server_tls = match &config.http.tls {
         Some((cert, key)) => {
@@ -167,6 +187,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         channels: Arc::new(Channels::default()),
         anchors: Arc::new(Anchors::open(state)),
         slate,
+        cards,
         clock,
         origin_url,
     })
@@ -177,19 +198,16 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let serving = supervisor.stage("http", DRAIN + Duration::from_secs(1));
     let streaming = supervisor.stage("streams", Duration::from_secs(5));
     let receiving = supervisor.stage("inputs", Duration::from_secs(3));
+    let descrambling = supervisor.stage("cards", Duration::from_secs(4));
     let reporting = supervisor.stage("agent", Duration::from_secs(4));
 
     let (uplink, halves) = uplink(config, &opened)?;
     let Halves { incoming, connection, resender, recovery } = halves;
     info!(pending = recovery.pending, "events from an earlier life");
-    let options = InputOptions { ring_bytes: config.ring_bytes, ..InputOptions::default() };
-    let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
-    if !config.inventory.tuners.is_empty() {
-        let tuners = tuners.clone();
-        receiving.spawn_thread("tuners", Fate::Restart, move |token| tuners.run(&token));
-    }
-    let timing = (Monotonic::new(), options);
-    let inputs = InputSet::with_tuners(receiving, Arc::clone(&opened.clock), timing, Some(tuners));
+    let mono = Monotonic::new();
+    let cards = Cards::start(&opened.cards, &descrambling, mono);
+    let access = Descrambling::new(cards.clone());
+    let inputs = open_inputs(config, &opened, receiving, (mono, &access))?;
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
@@ -223,6 +241,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         wanted,
         key_url,
         known: Arc::clone(&known),
+        cards: cards.clone(),
         clock: Arc::clone(&opened.clock),
     };
     let authority = identity::authority_path(&config.state_dir);
@@ -237,8 +256,25 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
-    serve(config, opened, (inputs, uplink, known), &serving);
+    serve(config, opened, Watched { inputs, uplink, known, cards, access }, &serving);
     Ok(())
+}
+
+/// The inputs, with the tuners behind them and the descrambler before their rings.
+fn open_inputs(
+    config: &Config,
+    opened: &Opened,
+    receiving: Supervisor,
+    (mono, access): (Monotonic, &Descrambling),
+) -> Result<InputSet, RunError> {
+    let refinery = (!opened.cards.is_empty()).then(|| access.refinery());
+    let options = InputOptions { ring_bytes: config.ring_bytes, refinery, ..InputOptions::default() };
+    let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
+    if !config.inventory.tuners.is_empty() {
+        let tuners = tuners.clone();
+        receiving.spawn_thread("tuners", Fate::Restart, move |token| tuners.run(&token));
+    }
+    Ok(InputSet::with_tuners(receiving, Arc::clone(&opened.clock), (mono, options), Some(tuners)))
 }
 
 fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError> {
@@ -258,8 +294,17 @@ fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError
     Uplink::open(speaker, Arc::clone(&opened.clock), (url, tls), birth, &config.state_dir).map_err(RunError::Uplink)
 }
 
-fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<Known>>), serving: &Supervisor) {
-    let (inputs, uplink, known) = parts;
+/// What the status page shows.
+struct Watched {
+    inputs: InputSet,
+    uplink: Uplink,
+    known: Arc<ArcSwap<Known>>,
+    cards: Cards,
+    access: Descrambling,
+}
+
+fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor) {
+    let Watched { inputs, uplink, known, cards, access } = watched;
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
         let known = known.load();
@@ -271,6 +316,8 @@ fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<
             keys_until_day: known.keys_until_day,
             channels: known.channels.clone(),
             inputs: inputs.reports(),
+            cards: cards.reports(),
+            access: access.reports(),
             http: counters.counts(),
         }
     };
@@ -298,6 +345,20 @@ fn serve(config: &Config, opened: Opened, parts: (InputSet, Uplink, Arc<ArcSwap<
         let (drained, ()) = tokio::join!(server.run(router, token.clone()), told);
         info!(open = drained.open, cut = drained.cut, "http drained");
     });
+}
+
+/// A configured card with its key read.
+pub(crate) fn card_spec(card: &CardConfig) -> Result<CardSpec, RunError> {
+    let profile = match &card.profile {
+        CardProfileConfig::Vendor(spec) => ProfileSpec::Vendor(spec.clone()),
+        CardProfileConfig::OpenTestCard(place) => {
+            let secret = place.read().map_err(|source| RunError::CardKey { card: card.name.clone(), source })?;
+            let key = CardKey::read(secret.bytes());
+            ProfileSpec::OpenTestCard(key.ok_or_else(|| RunError::NoCardKey { card: card.name.clone() })?)
+        }
+    };
+    let (name, reader) = (card.name.clone(), card.reader.clone());
+    Ok(CardSpec { name, reader, profile, pause_ms: card.pause_ms })
 }
 
 fn birth(origin_url: &str) -> Birth {

@@ -46,6 +46,8 @@ pub struct Lone {
     name: String,
     generation: u64,
     program: Option<Program>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
     /// A token that opens every channel for an hour, the same for the life of the test.
     pub token: String,
     /// For requests of the test's own.
@@ -100,7 +102,8 @@ impl Lone {
         write_keys(&state, &channels)?;
         let token = token(Scope::All, 0, 3_600)?;
         let (folder, name) = (folder.to_path_buf(), name.to_owned());
-        let mut lone = Self { folder, name, generation: 0, program: None, token, http: http_client()? };
+        let mut lone =
+            Self { folder, name, generation: 0, program: None, environment: vec![], token, http: http_client()? };
         lone.configure("127.0.0.1:0", http)?;
         lone.desire(channels)?;
         Ok(lone)
@@ -156,7 +159,8 @@ impl Lone {
     /// When it does not get ready.
     pub async fn run(&mut self) -> Result<()> {
         let (config, log) = (self.config().display().to_string(), self.folder.join(format!("{}.log", self.name)));
-        self.program = Some(Program::start("headend-node", &["run", "--config", &config], &log).await?);
+        self.program =
+            Some(Program::start_in(&self.environment, "headend-node", &["run", "--config", &config], &log).await?);
         Ok(())
     }
 

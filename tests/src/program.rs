@@ -55,7 +55,20 @@ impl Program {
     /// # Errors
     /// When it cannot be started, ends early or says nothing in time; the message ends with the tail of its log.
     pub async fn start(name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
-        let mut program = Self::spawn(name, arguments, log)?;
+        Self::start_in(&[], name, arguments, log).await
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_in(
+        environment: &[(String, String)],
+        name: &str,
+        arguments: &[&str],
+        log: &Path,
+    ) -> Result<Self> {
+        let mut program = Self::spawn_in(environment, name, arguments, log)?;
         let stdout = program.child.stdout.take().context("stdout is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let ready = timeout(READY, async {
@@ -80,11 +93,16 @@ impl Program {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::spawn_in(&[], name, arguments, log)
+    }
+
+    fn spawn_in(environment: &[(String, String)], name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
         let path = binary(name)?;
         let file =
             File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
         let child = Command::new(&path)
             .args(arguments)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)

@@ -123,10 +123,18 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("headend-dvb-sys", &[]),
     (
         "headend-node",
-        &["headend-dvb-sys", "headend-media", "headend-failover", "headend-access", "headend-wire", "headend-rt"],
+        &[
+            "headend-csa",
+            "headend-dvb-sys",
+            "headend-media",
+            "headend-failover",
+            "headend-access",
+            "headend-wire",
+            "headend-rt",
+        ],
     ),
     ("headend-controller", &["headend-media", "headend-failover", "headend-access", "headend-wire", "headend-rt"]),
-    ("headend-tests", &["headend-media", "headend-access", "headend-wire"]),
+    ("headend-tests", &["headend-csa", "headend-media", "headend-access", "headend-wire"]),
     ("headend-hw-tests", &[]),
 ];
 

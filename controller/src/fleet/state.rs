@@ -373,7 +373,7 @@ mod tests {
 
     fn health(incarnation: u64, seq: u64, whole: bool, channels: &[&str]) -> Report {
         let channels = channels.iter().map(|name| channel(name, "")).collect();
-        Report::Health(message(incarnation, seq, Health { whole, generation: 1, channels }))
+        Report::Health(message(incarnation, seq, Health { whole, generation: 1, channels, cards: vec![] }))
     }
 
     /// Merges `(second, report)` in order and says who is believed at the last second.
@@ -446,7 +446,7 @@ mod tests {
         let long = Report::Health(message(
             5,
             2,
-            Health { whole: false, generation: 1, channels: vec![channel("c1", &"é".repeat(5_000))] },
+            Health { whole: false, generation: 1, channels: vec![channel("c1", &"é".repeat(5_000))], cards: vec![] },
         ));
         fleet.merge(&key(), long, Duration::ZERO);
         let kept = fleet.node(&key()).unwrap().channel(&"c1".parse().unwrap(), Duration::ZERO).unwrap();

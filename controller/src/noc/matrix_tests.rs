@@ -51,7 +51,8 @@ impl World {
 
     fn hear(mut self, node: &str, at: u64, channel: &str, state: ChannelState, playing: Option<&str>) -> Self {
         self.seq += 2;
-        let health = Health { whole: false, generation: 7, channels: vec![figures(channel, state, playing)] };
+        let health =
+            Health { whole: false, generation: 7, channels: vec![figures(channel, state, playing)], cards: vec![] };
         self.fleet.merge(&key(node), Report::Health(message(self.seq + 1, health)), seconds(at));
         self
     }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use headend_access::{Day, Generation, SessionId, TokenVerifier};
 use headend_rt::{CancellationToken, Clock, link::Incoming};
-use headend_wire::{ChannelHealth, ChannelName, Desired, EventKind, Health, Reported, Signed};
+use headend_wire::{CardHealth, ChannelHealth, ChannelName, Desired, EventKind, Health, Reported, Signed};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -15,6 +15,7 @@ use super::{
     uplink::{Arrived, Uplink},
 };
 use crate::{
+    card::{CardStatus, Cards},
     output::{http::Gate, keys::KeyStore},
     stream::{anchors::Anchors, lineup::Lineup},
 };
@@ -54,6 +55,8 @@ pub struct Agent {
     pub key_url: watch::Sender<Option<String>>,
     /// What the status page reads.
     pub known: Arc<ArcSwap<Known>>,
+    /// The operator's cards, for the report.
+    pub cards: Cards,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
 }
@@ -66,7 +69,7 @@ impl Agent {
             info!(generation = desired.generation, "desired state from the disk");
             self.apply(&desired).await;
         }
-        let (mut ticks, mut tick, mut sent) = (tokio::time::interval(HEALTH), 0_u32, vec![]);
+        let (mut ticks, mut tick, mut sent) = (tokio::time::interval(HEALTH), 0_u32, (vec![], vec![]));
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -147,15 +150,30 @@ impl Agent {
     }
 
     /// Figures for the controller and for the status page.
-    fn report(&self, whole: bool, sent: &mut Vec<ChannelHealth>) {
+    fn report(&self, whole: bool, sent: &mut (Vec<ChannelHealth>, Vec<CardHealth>)) {
         let channels = self.lineup.health();
         let generation = self.desired.running().map(|running| running.generation);
         self.known.store(Arc::new(Known { generation, channels: channels.clone(), keys_until_day: self.keys_until() }));
         let changed: Vec<ChannelHealth> =
-            channels.iter().filter(|health| whole || !sent.contains(health)).cloned().collect();
-        if whole || !changed.is_empty() {
-            self.uplink.health(Health { whole, generation: generation.unwrap_or(0), channels: changed });
+            channels.iter().filter(|health| whole || !sent.0.contains(health)).cloned().collect();
+        // Cards are few: all of them, whenever one of them is another than before.
+        let cards: Vec<CardHealth> = self.cards.reports().into_iter().map(card_health).collect();
+        let news = if whole || cards != sent.1 { cards.clone() } else { vec![] };
+        if whole || !changed.is_empty() || !news.is_empty() {
+            self.uplink.health(Health { whole, generation: generation.unwrap_or(0), channels: changed, cards: news });
         }
-        *sent = channels;
+        *sent = (channels, cards);
+    }
+}
+
+fn card_health(card: CardStatus) -> CardHealth {
+    CardHealth {
+        state: card.state.word().to_owned(),
+        entitled_until: card.entitlements.iter().filter_map(|right| right.until).min(),
+        entitlements: u32::try_from(card.entitlements.len()).unwrap_or(u32::MAX),
+        name: card.name,
+        label: card.label,
+        atr: card.atr.join("; "),
+        last_error: card.last_error.unwrap_or_default(),
     }
 }

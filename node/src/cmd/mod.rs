@@ -4,6 +4,8 @@
 //! do about it in one line.
 
 mod air;
+mod card;
+mod descramble;
 mod enrol;
 mod femon;
 mod inspect;
@@ -58,6 +60,10 @@ enum Verb {
     Scan(scan::Arguments),
     /// Test every tuner, and write the record of an installation.
     Selftest(selftest::Arguments),
+    /// Show card readers and cards: the answer to reset explained, entitlements.
+    Card(card::Arguments),
+    /// Take a known key off a recorded stream; for the bench.
+    Descramble(descramble::Arguments),
     /// Versions and what this build can do.
     Info,
 }
@@ -86,7 +92,7 @@ pub enum Exit {
     NotAuthorised = 5,
     /// The controller cannot be reached.
     Unreachable = 6,
-    /// A tuner, or another device that is needed, is not there.
+    /// A tuner, a card reader, a card, or another device that is needed, is not there.
     HardwareMissing = 7,
     /// The configuration is invalid.
     ConfigInvalid = 8,
@@ -132,6 +138,8 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         Verb::Femon(arguments) => femon::run(arguments).await,
         Verb::Scan(arguments) => scan::run(arguments).await,
         Verb::Selftest(arguments) => selftest::run(arguments).await,
+        Verb::Card(arguments) => card::run(&arguments),
+        Verb::Descramble(arguments) => descramble::run(&arguments),
         Verb::Info => info(),
     }
 }
@@ -145,7 +153,9 @@ async fn run_node(config: Config, path: &Path) -> Exit {
         Ok(0) => Exit::Done,
         Ok(_) => Exit::Failed,
         Err(error @ RunError::Identity(IdentityError::NotEnrolled { .. })) => Exit::NotAuthorised.say(&error),
-        Err(error @ (RunError::Broker(_) | RunError::Tls(_))) => Exit::ConfigInvalid.say(&error),
+        Err(
+            error @ (RunError::Broker(_) | RunError::Tls(_) | RunError::CardKey { .. } | RunError::NoCardKey { .. }),
+        ) => Exit::ConfigInvalid.say(&error),
         Err(error) => Exit::Failed.say(&error),
     }
 }
@@ -160,6 +170,7 @@ fn check(path: &Path, config: &Config) -> Exit {
 fn info() -> Exit {
     println!("headend-node {}", env!("CARGO_PKG_VERSION"));
     println!("sources: file, udp, rtp, http, https, dvb (DVB-S, S2, T, T2)");
+    println!("cards: PC/SC; open test card, vendor modules; DVB-CSA, DVB-CISSA");
     println!("output: HLS (MPEG-2 TS, AES-128), HTTP-TS");
     Exit::Done
 }

@@ -8,13 +8,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use headend_media::packet::Packet;
 use headend_media::resync::{Resync, ResyncCounts};
 use headend_media::text::TextDefaults;
 use tokio::sync::watch;
 
 use super::health::{InputSample, SAMPLE_MS, SourceWatch};
+use super::refine::{Refine, Wanted};
 use super::report::{Evidence, InputReport, InputState, judge};
-use super::ring::{Ring, RingWriter, STEP_BYTES_MAX, ring};
+use super::ring::{PACKET_BYTES, Ring, RingWriter, STEP_BYTES_MAX, ring};
 use super::udp::{UdpCounts, UdpReceiver};
 
 /// Monotonic milliseconds of this process: the one clock of inputs, rings and samples. Copies tell the same time.
@@ -78,6 +80,8 @@ pub(crate) struct Intake {
     watch: SourceWatch,
     writer: RingWriter,
     staged: Vec<u8>,
+    /// What packets pass through before they are watched and published, and the services it is for.
+    refine: Option<(Refine, Arc<Wanted>)>,
     board: Arc<Board>,
     /// Counts of the datagram receivers that were closed, and of the one that is open.
     udp_closed: UdpCounts,
@@ -102,6 +106,7 @@ impl Intake {
             watch: SourceWatch::new(defaults),
             writer,
             staged: Vec::with_capacity(STEP_BYTES_MAX),
+            refine: None,
             board: Arc::clone(&board),
             udp_closed: UdpCounts::default(),
             udp_open: UdpCounts::default(),
@@ -112,6 +117,11 @@ impl Intake {
             trouble_at: None,
         };
         (intake, board)
+    }
+
+    /// Lets packets pass through `refine` from now on.
+    pub(crate) fn refine(&mut self, refine: Refine, wanted: Arc<Wanted>) {
+        self.refine = Some((refine, wanted));
     }
 
     pub(crate) fn board(&self) -> &Arc<Board> {
@@ -152,11 +162,8 @@ impl Intake {
 
     /// Takes bytes that arrived at `now_ms`.
     pub(crate) fn push(&mut self, bytes: &[u8], now_ms: u64) {
-        let Self { resync, watch, staged, .. } = self;
-        resync.push(bytes, &mut |packet| {
-            watch.push(&packet, now_ms);
-            staged.extend_from_slice(packet.bytes());
-        });
+        let Self { resync, staged, .. } = self;
+        resync.push(bytes, &mut |packet| staged.extend_from_slice(packet.bytes()));
         self.bytes_at = Some(now_ms);
         self.board.report().counters.bytes += bytes.len() as u64;
         if self.staged.len() >= STEP_BYTES_MAX {
@@ -164,8 +171,16 @@ impl Intake {
         }
     }
 
-    /// Publishes what was staged as one chunk.
+    /// Refines and watches what was staged, and publishes it as one chunk.
     pub(crate) fn flush(&mut self, now_ms: u64) {
+        if let Some((refine, wanted)) = &mut self.refine {
+            refine(&mut self.staged, &self.watch.services(), wanted, now_ms);
+        }
+        for packet in self.staged.as_chunks::<PACKET_BYTES>().0 {
+            if let Some(packet) = Packet::new(packet) {
+                self.watch.push(&packet, now_ms);
+            }
+        }
         self.writer.publish(&self.staged, now_ms);
         self.staged.clear();
     }
@@ -247,7 +262,7 @@ fn enter(report: &mut InputReport, state: InputState, now_ms: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::ring::{PACKET_BYTES, Start, Step};
+    use crate::input::ring::{Start, Step};
 
     const FRANCE2: &[u8] = include_bytes!("../../../tests/fixtures/ts/france2.ts");
 

@@ -19,6 +19,7 @@ use super::health::InputSample;
 use super::http_ts::HttpDeadlines;
 use super::intake::{Board, Intake, Monotonic};
 use super::receive::{self, Receiver};
+use super::refine::{Refinery, Wanted};
 use super::report::InputReport;
 use super::ring::Ring;
 use super::tuner::demand::{Demand, User};
@@ -37,6 +38,8 @@ pub struct InputOptions {
     pub http: HttpDeadlines,
     /// Character tables for services whose texts name none.
     pub text: TextDefaults,
+    /// What packets pass through on their way into the ring; none: nothing.
+    pub refinery: Option<Refinery>,
 }
 
 impl Default for InputOptions {
@@ -47,6 +50,7 @@ impl Default for InputOptions {
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             http: HttpDeadlines::default(),
             text: TextDefaults::default(),
+            refinery: None,
         }
     }
 }
@@ -72,6 +76,7 @@ type Key = (Feed, Option<u16>);
 
 struct Entry {
     board: Arc<Board>,
+    wanted: Arc<Wanted>,
     users: usize,
     /// For DVB: who its users are.
     demand: Demand,
@@ -85,6 +90,7 @@ pub struct InputHandle {
     service: Option<ServiceId>,
     user: User,
     board: Arc<Board>,
+    wanted: Arc<Wanted>,
 }
 
 impl InputSet {
@@ -121,9 +127,10 @@ impl InputSet {
         let entry = inputs.entry(key.clone()).or_insert_with(|| self.shared.start(&key));
         entry.users += 1;
         entry.demand.add(user);
-        let board = Arc::clone(&entry.board);
+        let (board, wanted) = (Arc::clone(&entry.board), Arc::clone(&entry.wanted));
         drop(inputs);
-        InputHandle { shared: Arc::clone(&self.shared), key, service: user.service, user, board }
+        wanted.join(user.service);
+        InputHandle { shared: Arc::clone(&self.shared), key, service: user.service, user, board, wanted }
     }
 
     /// What is known of every open input, in the order of their addresses.
@@ -148,7 +155,11 @@ impl Shared {
     fn start(&self, (feed, service): &Key) -> Entry {
         let label = feed.label();
         let options = &self.options;
-        let (intake, board) = Intake::new(label.clone(), options.ring_bytes, options.text.clone(), self.mono.ms());
+        let (mut intake, board) = Intake::new(label.clone(), options.ring_bytes, options.text.clone(), self.mono.ms());
+        let wanted = Arc::new(Wanted::default());
+        if let Some(refinery) = &options.refinery {
+            intake.refine(refinery.make(&label), Arc::clone(&wanted));
+        }
         let receiver = Receiver::new(intake, self.mono);
         let group = self.supervisor.group(&label);
         let demand = Demand::default();
@@ -180,7 +191,7 @@ impl Shared {
                 None => receiver.failed("this program opens no tuners; ask a node that has some".to_owned()),
             },
         }
-        Entry { board, users: 0, demand, stop: group.token() }
+        Entry { board, wanted, users: 0, demand, stop: group.token() }
     }
 }
 
@@ -218,6 +229,7 @@ impl InputHandle {
 
 impl Drop for InputHandle {
     fn drop(&mut self) {
+        self.wanted.leave(self.service);
         let mut inputs = self.shared.inputs();
         let Some(entry) = inputs.get_mut(&self.key) else { return };
         entry.users -= 1;

@@ -16,6 +16,6 @@ pub mod topic;
 pub use desired::{Desired, DesiredChannel, DesiredSource, SourcePolicy};
 pub use ids::{ChannelName, IdError, NodeName, SiteName, SourceName};
 pub use message::{Incarnation, Message, WIRE_VERSION, WireError};
-pub use report::{Birth, ChannelHealth, ChannelState, Event, EventKind, Health, Reported, Will};
+pub use report::{Birth, CardHealth, ChannelHealth, ChannelState, Event, EventKind, Health, Reported, Will};
 pub use signed::{Signed, SignedError, SigningKey, VerifyingKey};
 pub use topic::{Branch, Topic};

@@ -54,6 +54,33 @@ pub struct Health {
     pub generation: u64,
     /// One entry a channel.
     pub channels: Vec<ChannelHealth>,
+    /// Every card of the node when one of them changed, or the report is whole; none otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<CardHealth>,
+}
+
+/// A smart card of a node, without anything secret: no key, no card number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardHealth {
+    /// Its name in the node's configuration.
+    pub name: String,
+    /// `no-reader`, `empty`, `mute`, `in-use`, `opening`, `ready` or `failed`.
+    pub state: String,
+    /// What the card is called; empty while none is open.
+    #[serde(default)]
+    pub label: String,
+    /// Its answer to reset in words; empty without a card.
+    #[serde(default)]
+    pub atr: String,
+    /// How many entitlements it lists.
+    #[serde(default)]
+    pub entitlements: u32,
+    /// When the first of them runs out; none where the card does not tell.
+    #[serde(default)]
+    pub entitled_until: Option<Timestamp>,
+    /// The last trouble in words; empty when there never was one.
+    #[serde(default)]
+    pub last_error: String,
 }
 
 /// What a channel is doing, as one word.

@@ -11,13 +11,17 @@ use super::{
     Shared,
     answer::{self, Kind},
 };
-use crate::input::{
-    report::InputReport,
-    tuner::{
-        lock::TunerState,
-        losses::{Loss, Losses},
-        report::TunerReport,
+use crate::{
+    card::{CardState, CardStatus},
+    input::{
+        report::InputReport,
+        tuner::{
+            lock::TunerState,
+            losses::{Loss, Losses},
+            report::TunerReport,
+        },
     },
+    stream::access::AccessStatus,
 };
 
 /// What the rest of the program says of itself.
@@ -37,6 +41,10 @@ pub struct NodeStatus {
     pub channels: Vec<ChannelHealth>,
     /// Every input.
     pub inputs: Vec<InputReport>,
+    /// Every configured card.
+    pub cards: Vec<CardStatus>,
+    /// Every scrambled service of every input.
+    pub access: Vec<AccessStatus>,
     /// The listener.
     pub http: Counts,
 }
@@ -125,6 +133,16 @@ fn render(status: &NodeStatus, refused: u64) -> String {
         &by_tuner(|t| t.ladder.hangs.into()),
     );
     gauge("headend_tuner_removals_total", "Times the device went away", &by_tuner(|t| t.ladder.removals.into()));
+    let by_card = |value: fn(&CardStatus) -> u64| -> Vec<(String, u64)> {
+        status.cards.iter().map(|card| (format!("{{card=\"{}\"}}", escaped(&card.name)), value(card))).collect()
+    };
+    gauge("headend_card_ready", "1 while the card serves", &by_card(|card| u64::from(card.state == CardState::Ready)));
+    gauge("headend_card_asked_total", "ECMs put to the card", &by_card(|card| card.counts.asked));
+    gauge("headend_card_answered_total", "ECMs it gave words for", &by_card(|card| card.counts.answered));
+    gauge("headend_card_refused_total", "ECMs it refused or failed on", &by_card(|card| card.counts.refused));
+    gauge("headend_card_answer_last_milliseconds", "The last answer took", &by_card(|c| c.answer_ms_last.unwrap_or(0)));
+    let dark = status.access.iter().filter(|access| access.state == "scrambled").count();
+    gauge("headend_stream_scrambled_count", "Services that stay scrambled", &one(dark as u64));
     gauge("headend_http_connections_count", "Open connections", &one(status.http.open));
     gauge("headend_http_accepted_total", "Accepted connections", &one(status.http.accepted));
     gauge("headend_http_requests_total", "Requests", &one(status.http.requests));
