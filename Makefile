@@ -28,7 +28,7 @@ lint:
 	@if command -v cargo-deny >/dev/null; then cargo-deny check bans licenses sources; \
 	 else echo "lint: cargo-deny is not installed; its bans are also checked by tests/tests/tidy.rs"; fi
 
-## bench: packaging beside ffmpeg, descrambling beside Debian's libdvbcsa, each on the same input in one run
+## bench: packaging beside ffmpeg, a captured multiplex with its viewers, descrambling beside Debian's libdvbcsa
 bench: setup
 	@$(CARGO) build --quiet --release -p headend-node
 	@$(CARGO) run --quiet --bin bench

@@ -46,6 +46,8 @@ pub struct Lone {
     name: String,
     generation: u64,
     program: Option<Program>,
+    /// What to run: a binary's name, or a path.
+    pub binary: String,
     /// Variables of its environment.
     pub environment: Vec<(String, String)>,
     /// A token that opens every channel for an hour, the same for the life of the test.
@@ -102,8 +104,10 @@ impl Lone {
         write_keys(&state, &channels)?;
         let token = token(Scope::All, 0, 3_600)?;
         let (folder, name) = (folder.to_path_buf(), name.to_owned());
+        let binary = "headend-node".to_owned();
+        let http_client = http_client()?;
         let mut lone =
-            Self { folder, name, generation: 0, program: None, environment: vec![], token, http: http_client()? };
+            Self { folder, name, generation: 0, program: None, binary, environment: vec![], token, http: http_client };
         lone.configure("127.0.0.1:0", http)?;
         lone.desire(channels)?;
         Ok(lone)
@@ -160,7 +164,7 @@ impl Lone {
     pub async fn run(&mut self) -> Result<()> {
         let (config, log) = (self.config().display().to_string(), self.folder.join(format!("{}.log", self.name)));
         self.program =
-            Some(Program::start_in(&self.environment, "headend-node", &["run", "--config", &config], &log).await?);
+            Some(Program::start_in(&self.environment, &self.binary, &["run", "--config", &config], &log).await?);
         Ok(())
     }
 

@@ -27,11 +27,14 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// The path of one of our binaries: beside the running test or demo, where cargo puts them.
+/// The path of one of our binaries: beside the running test or demo, where cargo puts them. A name with a `/` is a path.
 ///
 /// # Errors
 /// When it is not there: build it with `cargo build --workspace --bins` first.
 pub fn binary(name: &str) -> Result<PathBuf> {
+    if name.contains('/') {
+        return Ok(PathBuf::from(name));
+    }
     let own = std::env::current_exe().context("find the running program")?;
     let folders = own.ancestors().skip(1).take(2);
     let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());

@@ -164,6 +164,14 @@ impl Bench {
     }
 }
 
+/// How many changes of words, ten seconds each, are watched: 4, or `HEADEND_WORD_CHANGES`.
+fn changes() -> Result<u32> {
+    match std::env::var("HEADEND_WORD_CHANGES") {
+        Ok(text) => text.parse().with_context(|| format!("HEADEND_WORD_CHANGES={text:?} is not a number")),
+        Err(_) => Ok(4),
+    }
+}
+
 #[tokio::test]
 async fn a_scrambled_service_comes_out_clear_and_loses_no_packet_when_words_change() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -172,10 +180,11 @@ async fn a_scrambled_service_comes_out_clear_and_loses_no_packet_when_words_chan
     bench.node.run().await?;
     let (_, took) = bench.stands("clear", "", SOON).await?;
     println!("clear {took:.1?} after the node was ready");
+    let changes = changes()?;
     let first = bench.relay.sent(|sent| sent.period);
-    let captured = bench.capture(first + 4).await?;
+    let captured = bench.capture(first + changes).await?;
     let packets = bench.compare(&captured)?;
-    println!("{packets} packets over 4 changes of words, none lost");
+    println!("{packets} packets over {changes} changes of words, none lost");
     let (playlist, _) = bench.node.playlist(NAME, 3).await?;
     let decoded = player::decode(&Viewer::guest()?.segment(&playlist.segments[1]).await?).await?;
     println!("{decoded:?}");

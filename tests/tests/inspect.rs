@@ -142,3 +142,16 @@ async fn what_is_no_stream_is_named() {
     let text = error(vec!["inspect".into(), "udp://nowhere".into()]).await;
     assert!(text.contains("exit status: 2"), "{text}");
 }
+
+#[tokio::test]
+async fn a_reader_that_has_enough_is_no_defect() -> Result<()> {
+    use std::process::Stdio;
+    let mut command = tokio::process::Command::new(headend_tests::program::binary("headend-node")?);
+    command.args(["inspect", "--json"]).arg(fixture("rai1.ts")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.stdin(Stdio::null()).spawn()?;
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(!said.contains("panic"), "`inspect | head` says {said}");
+    Ok(())
+}

@@ -19,6 +19,9 @@ use super::report::{Evidence, InputReport, InputState, judge};
 use super::ring::{PACKET_BYTES, Ring, RingWriter, STEP_BYTES_MAX, ring};
 use super::udp::{UdpCounts, UdpReceiver};
 
+/// Readers of an input are woken this often at most, milliseconds: what a channel and its viewers are late by.
+const GATHER_MS: u64 = 80;
+
 /// Monotonic milliseconds of this process: the one clock of inputs, rings and samples. Copies tell the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Monotonic {
@@ -97,6 +100,7 @@ impl Intake {
     /// A new input with its board. The ring's memory is taken here.
     pub(crate) fn new(feed: String, ring_bytes: usize, defaults: TextDefaults, now_ms: u64) -> (Self, Arc<Board>) {
         let (writer, ring) = ring(ring_bytes);
+        let writer = writer.gathering(GATHER_MS);
         let report = InputReport { feed, since_ms: now_ms, ..InputReport::default() };
         let never = InputSample { at_ms: now_ms, packet_age_ms: u64::MAX, ..InputSample::default() };
         let samples = watch::Sender::new(Arc::new(never));
@@ -205,6 +209,7 @@ impl Intake {
 
     /// Makes the sample when it is due. Call it at least each 100 ms.
     pub(crate) fn tick(&mut self, now_ms: u64) {
+        self.writer.tick(now_ms);
         if now_ms < self.next_sample_ms {
             return;
         }

@@ -1,14 +1,14 @@
 //! The ring of one input: its packets, once, for every reader.
 //!
 //! One [`RingWriter`] publishes whole 188-byte packets with the monotonic time they arrived; any number of
-//! [`RingReader`]s follow by cursor, asynchronously or from a thread. Memory is allocated once at the start and never
+//! [`RingReader`]s follow by cursor, asynchronously. Memory is allocated once at the start and never
 //! grows. Publishing waits for nobody: a reader that falls a whole ring behind loses, and is told exactly how many
 //! bytes. Restarts of the source and the end are carried in order with the packets. The ring does not look inside
 //! packets and knows no clock; [`super::set`] owns one per input.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -88,15 +88,20 @@ pub fn ring(capacity_bytes: usize) -> (RingWriter, Ring) {
             closed: false,
         }),
         fresh: Notify::new(),
-        fresh_blocking: Condvar::new(),
     });
-    (RingWriter { shared: Arc::clone(&shared) }, Ring { shared })
+    (RingWriter { shared: Arc::clone(&shared), gather_ms: 0, woken_ms: 0, unheard: false }, Ring { shared })
 }
 
 /// The one writing end; dropping it closes the ring.
 #[derive(Debug)]
 pub struct RingWriter {
     shared: Arc<Shared>,
+    /// Waiting readers are woken at most this often.
+    gather_ms: u64,
+    /// When they were woken last.
+    woken_ms: u64,
+    /// Something was published since.
+    unheard: bool,
 }
 
 /// The ring as readers know it; clones are the same ring.
@@ -119,7 +124,6 @@ pub struct RingReader {
 struct Shared {
     state: Mutex<State>,
     fresh: Notify,
-    fresh_blocking: Condvar,
 }
 
 /// Positions are bytes since the start; `position % bytes.len()` is the place in memory. The capacity is a multiple of
@@ -144,9 +148,36 @@ struct Chunk {
 }
 
 impl RingWriter {
+    /// Wakes waiting readers at most once in so many milliseconds, because the bill is per wake-up: every channel of a
+    /// multiplex and every viewer behind it pays one. Whoever sets this calls [`Self::tick`] as often.
+    #[must_use]
+    pub fn gathering(mut self, gather_ms: u64) -> Self {
+        self.gather_ms = gather_ms;
+        self
+    }
+
     /// Publishes whole packets that arrived together at monotonic `arrived_ms`; wakes all readers. A piece of a packet
     /// at the end is an error of the caller and is dropped. More bytes than the ring holds overwrite themselves.
     pub fn publish(&mut self, packets: &[u8], arrived_ms: u64) {
+        self.append(packets, arrived_ms);
+        self.tick(arrived_ms);
+    }
+
+    /// Wakes readers for what they have not been told of, when it is time to.
+    pub fn tick(&mut self, now_ms: u64) {
+        if self.unheard && now_ms >= self.woken_ms.saturating_add(self.gather_ms) {
+            self.woken_ms = now_ms;
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        self.unheard = false;
+        self.shared.wake();
+    }
+
+    /// Publishes without waking anybody, for a caller that has more: [`Self::tick`] follows.
+    pub fn append(&mut self, packets: &[u8], arrived_ms: u64) {
         debug_assert!(packets.len().is_multiple_of(PACKET_BYTES), "whole packets only");
         let packets = &packets[..packets.len() / PACKET_BYTES * PACKET_BYTES];
         if packets.is_empty() {
@@ -157,7 +188,7 @@ impl RingWriter {
             state.append(part, arrived_ms);
         }
         drop(state);
-        self.shared.wake();
+        self.unheard = true;
     }
 
     /// Marks that the source starts anew behind what was published so far. Two marks with nothing between are one.
@@ -174,7 +205,7 @@ impl RingWriter {
             state.marks.push_back(head);
         }
         drop(state);
-        self.shared.wake();
+        self.wake();
     }
 
     /// The reading end of this ring.
@@ -240,20 +271,6 @@ impl RingReader {
         }
     }
 
-    /// The next step for a plain thread; `None` when nothing came within `wait`.
-    pub fn next_within(&mut self, buffer: &mut Vec<u8>, wait: Duration) -> Option<Step> {
-        let deadline = Instant::now() + wait;
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        loop {
-            if let Some(step) = self.step(&mut state, buffer) {
-                return Some(step);
-            }
-            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            (state, _) = shared.fresh_blocking.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
     /// The next step, if there is one now.
     pub fn try_next(&mut self, buffer: &mut Vec<u8>) -> Option<Step> {
         let shared = Arc::clone(&self.shared);
@@ -297,7 +314,6 @@ impl Shared {
 
     fn wake(&self) {
         self.fresh.notify_waiters();
-        self.fresh_blocking.notify_all();
     }
 }
 

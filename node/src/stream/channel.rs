@@ -46,6 +46,9 @@ const HOLE_MAX: u64 = 10;
 /// The slate waits this long behind the live edge, so that a source that comes back in time is not shouted down.
 const SLATE_BEHIND: Ticks90k = Ticks90k::from_millis(500);
 
+/// Steps of the ring taken in one go, 64 KiB each.
+const STEPS_MAX: usize = 32;
+
 /// What the channel is given.
 pub struct Parts {
     /// What the controller wants.
@@ -146,16 +149,29 @@ impl Channel {
                 biased;
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => self.look(&mut events),
-                step = next(&mut self.reader, &mut buffer) => self.take(step, &buffer, &mut events),
+                step = next(&mut self.reader, &mut buffer) => {
+                    self.take(step, &buffer, &mut events);
+                    self.take_waiting(&mut buffer, &mut events);
+                }
             }
             for event in events {
                 self.act(event).await;
             }
+            // Viewers are woken once for all of it.
+            self.parts.packets.tick(self.parts.mono.ms());
         }
     }
 
     fn now_90k(&self) -> Ticks90k {
         Ticks90k::from_millis(self.parts.clock.unix_ms())
+    }
+
+    /// What else there is by now, to a bound: other tasks have their turn too.
+    fn take_waiting(&mut self, buffer: &mut Vec<u8>, events: &mut Vec<Event>) {
+        for _ in 0..STEPS_MAX {
+            let Some(step) = self.reader.as_mut().and_then(|reader| reader.try_next(buffer)) else { return };
+            self.take(step, buffer, events);
+        }
     }
 
     /// Packets of the playing source, or what happened to them.
@@ -243,7 +259,7 @@ impl Channel {
                 if let Some(offset) = entry_point(&packets) {
                     self.parts.live.set_entry(self.parts.packets.ring().counts().published_bytes + offset as u64);
                 }
-                self.parts.packets.publish(&packets, self.parts.mono.ms());
+                self.parts.packets.append(&packets, self.parts.mono.ms());
             }
             Event::Tracks(tracks) => self.parts.live.set_tracks(tracks),
             Event::Anchored(anchor, reason) => {

@@ -165,17 +165,6 @@ async fn no_wake_up_is_missed() {
     thread.join().unwrap();
 }
 
-#[test]
-fn blocking_wait_ends_in_time_and_wakes() {
-    let (mut writer, ring) = ring(0);
-    let (mut reader, mut buffer) = (ring.reader_from(Start::Now), Vec::new());
-    assert_eq!(reader.next_within(&mut buffer, Duration::from_millis(1)), None);
-    let thread = std::thread::spawn(move || (reader.next_within(&mut buffer, Duration::from_secs(10)), buffer));
-    writer.publish(&packets(5, 1), 7);
-    let (step, buffer) = thread.join().unwrap();
-    assert_eq!((step, number(&buffer)), (Some(Step::Packets { bytes: 188, arrived_ms: 7 }), 5));
-}
-
 #[tokio::test]
 async fn asynchronous_readers_all_wake() {
     let (mut writer, ring) = ring(0);
@@ -196,9 +185,10 @@ async fn asynchronous_readers_all_wake() {
 
 /// Follows the ring to its end: every packet number is one up from the last, or from the last plus what was lost.
 fn follow(mut reader: RingReader, mut pause: impl FnMut()) -> (u64, u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut buffer, mut next, mut lost) = (Vec::new(), 0, 0);
     loop {
-        match reader.next_within(&mut buffer, Duration::from_secs(20)).expect("the writer goes on") {
+        match runtime.block_on(reader.next(&mut buffer)) {
             Step::Packets { .. } => {
                 for packet in buffer.chunks(PACKET_BYTES) {
                     assert_eq!(number(packet), next);
@@ -291,4 +281,30 @@ proptest! {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn waiting_readers_of_a_gathering_ring_are_woken_for_several_chunks_at_once() {
+    use futures_util::FutureExt as _;
+    let (writer, ring) = ring(0);
+    let (mut writer, mut buffer) = (writer.gathering(80), Vec::new());
+    let mut reader = ring.reader_from(Start::Now);
+    let mut waiting = Box::pin(reader.next(&mut buffer));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    writer.publish(&packets(0, 1), 1_000);
+    assert!(waiting.as_mut().now_or_never().is_some(), "the first after a silence is told at once");
+    drop(waiting);
+    assert_eq!(drain(&mut reader), "");
+    let mut waiting = Box::pin(reader.next(&mut buffer));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    for at in [1_020, 1_040, 1_060] {
+        writer.publish(&packets(at, 1), at);
+        assert!(waiting.as_mut().now_or_never().is_none(), "not yet at {at}");
+    }
+    writer.tick(1_079);
+    assert!(waiting.as_mut().now_or_never().is_none());
+    writer.tick(1_080);
+    assert!(waiting.as_mut().now_or_never().is_some(), "what was published is told in time without another packet");
+    drop(waiting);
+    assert_eq!(drain(&mut reader), "1040..1041@1040 1060..1061@1060");
 }

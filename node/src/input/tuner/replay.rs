@@ -22,7 +22,7 @@ use super::frontend::{Description, DeviceError, Filter, Frontend, Stream, Taken}
 use super::script::{Happening, Script, ScriptError, Situation};
 use super::sec::Step;
 use super::tune::Property;
-use crate::input::file::{FileError, FilePlayer};
+use crate::input::file::FilePlayer;
 
 /// Packets that wait for a reader at most: two seconds at 30 Mbit/s.
 const WAITING_BYTES_MAX: usize = 8 << 20;
@@ -226,9 +226,10 @@ impl Frontend for ReplayFrontend {
 
     fn stream(&mut self, _: &Filter, _: u32) -> Result<Box<dyn Stream>, DeviceError> {
         let device = self.device.clone();
-        let player = FilePlayer::open(device.path.clone(), None).map_err(|error| match error {
-            FileError::Read { .. } => device.error("open", Errno::EIO),
-            _ => device.error("play", Errno::EBADMSG),
+        let player = FilePlayer::open(device.path.clone(), None).map_err(|error| {
+            // A number cannot say that a recording is too long, or what it lacks.
+            let refused = device.error("play", Errno::EIO);
+            DeviceError { device: format!("{} ({})", refused.device, headend_rt::chain(&error)), ..refused }
         })?;
         Ok(Box::new(ReplayStream { device, player, began: Instant::now(), waiting: vec![] }))
     }

@@ -27,6 +27,9 @@ use crate::{
 /// How much a viewer may lose before it is cut: nothing. A transport stream with a hole is worse than a reconnect.
 const LOST_BYTES_MAX: u64 = 0;
 
+/// A piece is handed to the connection when it has this many bytes, or when there is no more.
+const PIECE_BYTES: usize = 256 << 10;
+
 pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response {
     if !shared.tls && !shared.trusted(peer(request)) {
         return plain(
@@ -39,32 +42,48 @@ pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response 
 
 /// A body that follows a ring, or one service in it, until the ring closes, the viewer falls behind or the node stops.
 pub(super) fn body((reader, excerpt): (RingReader, Option<Excerpt>), stopping: CancellationToken) -> Body {
-    let state = (reader, excerpt, Vec::with_capacity(64 * 1024), stopping);
-    Body::from_stream(stream::unfold(state, |(mut reader, mut excerpt, mut buffer, stopping)| async move {
-        loop {
-            let step = tokio::select! {
-                biased;
-                () = stopping.cancelled() => return None,
-                step = reader.next(&mut buffer) => step,
-            };
-            match step {
-                Step::Packets { bytes, .. } => {
-                    let Some(chunk) = piece(&buffer[..bytes], excerpt.as_mut()) else { continue };
-                    return Some((Ok::<_, std::io::Error>(chunk), (reader, excerpt, buffer, stopping)));
-                }
-                Step::Restarted => {}
-                Step::Lost { bytes } if bytes > LOST_BYTES_MAX => return None,
-                Step::Lost { .. } => {}
-                Step::Closed => return None,
-            }
-        }
+    let follower = Follower { reader, excerpt, buffer: Vec::with_capacity(64 * 1024), over: false };
+    Body::from_stream(stream::unfold((follower, stopping), |(mut follower, stopping)| async move {
+        let piece = tokio::select! {
+            biased;
+            () = stopping.cancelled() => None,
+            piece = follower.piece() => piece,
+        };
+        piece.map(|piece| (Ok::<_, std::io::Error>(piece), (follower, stopping)))
     }))
 }
 
-/// What of these packets is sent; none when it is nothing.
-fn piece(packets: &[u8], excerpt: Option<&mut Excerpt>) -> Option<Bytes> {
-    let Some(excerpt) = excerpt else { return Some(Bytes::copy_from_slice(packets)) };
-    let mut out = Vec::with_capacity(packets.len());
-    excerpt.push(packets, &mut out);
-    (!out.is_empty()).then(|| Bytes::from(out))
+/// One viewer's cursor.
+struct Follower {
+    reader: RingReader,
+    excerpt: Option<Excerpt>,
+    buffer: Vec<u8>,
+    /// Nothing comes behind what was given out.
+    over: bool,
+}
+
+impl Follower {
+    /// All there is, as one piece, so that a viewer costs one write; waits until there is something.
+    async fn piece(&mut self) -> Option<Bytes> {
+        let mut piece = vec![];
+        while piece.is_empty() && !self.over {
+            let step = self.reader.next(&mut self.buffer).await;
+            self.take(step, &mut piece);
+        }
+        while piece.len() < PIECE_BYTES && !self.over {
+            let Some(step) = self.reader.try_next(&mut self.buffer) else { break };
+            self.take(step, &mut piece);
+        }
+        (!piece.is_empty()).then(|| Bytes::from(piece))
+    }
+
+    fn take(&mut self, step: Step, piece: &mut Vec<u8>) {
+        match (step, &mut self.excerpt) {
+            (Step::Packets { bytes, .. }, Some(excerpt)) => excerpt.push(&self.buffer[..bytes], piece),
+            (Step::Packets { bytes, .. }, None) => piece.extend_from_slice(&self.buffer[..bytes]),
+            (Step::Restarted, _) => {}
+            (Step::Lost { bytes }, _) => self.over = bytes > LOST_BYTES_MAX,
+            (Step::Closed, _) => self.over = true,
+        }
+    }
 }

@@ -1,31 +1,30 @@
-//! `make bench`: what packaging costs, beside ffmpeg on the same input in the same run.
+//! What packaging costs, beside ffmpeg on the same input in the same run.
 //!
 //! CPU-seconds of the whole process (user and system) per GiB of input, three interleaved rounds, medians. A ratio between
-//! two programs in one run survives a noisy machine; the seconds alone do not. Nothing here fails on a figure.
+//! two programs in one run survives a noisy machine; the seconds alone do not.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
-use headend_tests::program::workspace;
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::{TimeVal, TimeValLike as _},
 };
 
+use crate::fresh;
+
 const ROUNDS: usize = 5;
 const SECONDS: u32 = 300;
 
-fn main() -> Result<()> {
-    let folder = scratch()?;
+/// Packages a recording with our node and with ffmpeg, and prints both.
+pub(crate) fn run(node: &Path, folder: &Path) -> Result<()> {
     let input = folder.join("input.ts");
     make_input(&input)?;
     let gib = fs::metadata(&input)?.len() as f64 / f64::from(1 << 30);
-    let node = workspace_target()?.join("release/headend-node");
-    ensure!(node.is_file(), "{} is missing; run `make bench`", node.display());
     let key = folder.join("key.bin");
     fs::write(&key, [0x42; 16])?;
     let keyinfo = folder.join("keyinfo");
@@ -38,7 +37,7 @@ fn main() -> Result<()> {
         let arguments =
             arguments.chain([text(&input), "--segments".into(), text(&out), "--segment-secs".into(), "4".into()]);
         let arguments: Vec<String> = arguments.chain(["--key-file".into(), text(&key)]).collect();
-        ours.push(cpu_seconds(Command::new(&node).args(arguments))? / gib);
+        ours.push(cpu_seconds(Command::new(node).args(arguments))? / gib);
 
         let out = fresh(&folder.join("theirs"))?;
         let mut ffmpeg = Command::new("ffmpeg");
@@ -52,7 +51,6 @@ fn main() -> Result<()> {
     }
     let (ours, theirs, copy) = (median(&mut ours), median(&mut theirs), median(&mut copies));
     report(gib, &[("headend-node, AES-128", ours), ("ffmpeg -c copy, AES-128", theirs), ("cp (floor)", copy)]);
-    fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
@@ -138,24 +136,4 @@ fn median(figures: &mut [f64]) -> f64 {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// A RAM disk where there is one: the disk is not what is measured.
-fn scratch() -> Result<PathBuf> {
-    let base = if Path::new("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
-    fresh(&base.join(format!("headend-bench-{}", std::process::id())))
-}
-
-fn fresh(folder: &Path) -> Result<PathBuf> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder)?;
-    Ok(folder.to_path_buf())
-}
-
-fn workspace_target() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let target = own.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "debug"));
-    Ok(target.and_then(Path::parent).map_or_else(|| workspace().join("target"), Path::to_path_buf))
 }
