@@ -9,9 +9,10 @@ use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use headend_rt::config::{self, ConfigError};
+use headend_rt::config::{self, ConfigError, Network};
 use headend_wire::{NodeName, SiteName};
 use serde::Deserialize;
 
@@ -51,6 +52,7 @@ struct HttpFile {
     listen: SocketAddr,
     public_url: Option<String>,
     clear_peers: Vec<IpAddr>,
+    technicians: Vec<Network>,
     clients_max: usize,
     clients_per_address_max: usize,
     tls: Option<TlsFile>,
@@ -62,6 +64,7 @@ impl Default for HttpFile {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             public_url: None,
             clear_peers: vec![],
+            technicians: vec![],
             clients_max: 10_000,
             clients_per_address_max: 2_000,
             tls: None,
@@ -92,11 +95,12 @@ struct MqttFile {
 #[serde(deny_unknown_fields, default)]
 struct InputFile {
     ring_bytes: usize,
+    prove_every_s: u64,
 }
 
 impl Default for InputFile {
     fn default() -> Self {
-        Self { ring_bytes: 8 << 20 }
+        Self { ring_bytes: 8 << 20, prove_every_s: 600 }
     }
 }
 
@@ -121,6 +125,8 @@ pub struct Config {
     pub mqtt_url: Option<String>,
     /// Memory of each input's ring, bytes.
     pub ring_bytes: usize,
+    /// How often each spare tuner is proved with each wanted multiplex; none: never.
+    pub prove_every: Option<Duration>,
     /// Tuners and what hangs on them.
     pub inventory: Inventory,
     /// The operator's cards, in the order in which they are asked.
@@ -136,6 +142,8 @@ pub struct Http {
     pub public_url: Option<String>,
     /// Peers that may take the clear HTTP-TS and the local captures, besides loopback.
     pub clear_peers: Vec<IpAddr>,
+    /// Networks that see the technician's page and the status, besides loopback and [`Self::clear_peers`].
+    pub technicians: Vec<Network>,
     /// Connections at a time.
     pub clients_max: usize,
     /// Connections at a time from one address.
@@ -168,6 +176,11 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     if file.input.ring_bytes < RING_MIN {
         return Err(("input.ring_bytes".into(), format!("is {}; at least {RING_MIN}", file.input.ring_bytes)));
     }
+    const PROVE_S: std::ops::RangeInclusive<u64> = 5..=86_400;
+    let prove_every_s = file.input.prove_every_s;
+    if prove_every_s != 0 && !PROVE_S.contains(&prove_every_s) {
+        return Err(("input.prove_every_s".into(), format!("is {prove_every_s}; write 0 for never, or 5 to 86400")));
+    }
     let public_url = file.http.public_url.map(|url| url.trim_end_matches('/').to_owned());
     if let Some(public) = public_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
     {
@@ -184,6 +197,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
             listen: file.http.listen,
             public_url,
             clear_peers: file.http.clear_peers,
+            technicians: file.http.technicians,
             clients_max: file.http.clients_max,
             clients_per_address_max: file.http.clients_per_address_max,
             tls: file.http.tls.map(|tls| (tls.cert, tls.key)),
@@ -191,6 +205,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         controller_url: url,
         mqtt_url: file.mqtt.url,
         ring_bytes: file.input.ring_bytes,
+        prove_every: (prove_every_s != 0).then(|| Duration::from_secs(prove_every_s)),
         inventory,
         cards,
     })

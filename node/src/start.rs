@@ -15,6 +15,7 @@ use headend_media::{
 };
 use headend_rt::{
     CancellationToken, Clock, Heartbeats, SystemClock,
+    config::Network,
     secret::SecretError,
     serve::{Limits, ServeError, Server},
     service_manager,
@@ -124,6 +125,7 @@ struct Opened {
     server: Server,
     tls: Option<TlsHandle>,
     clear_peers: Arc<ArcSwap<Vec<IpAddr>>>,
+    technicians: Arc<ArcSwap<Vec<Network>>>,
     keys: Arc<KeyStore>,
     gate: Arc<Gate>,
     channels: Arc<Channels>,
@@ -145,8 +147,9 @@ pub async fn run(config: Config, path: &Path) -> Result<u8, RunError> {
     let reloads = shutdown::listen(&supervisor).map_err(RunError::Signals)?;
     let opened = open(&config, clock)?;
     let (clear_peers, tls) = (Arc::clone(&opened.clear_peers), opened.tls.clone());
+    let technicians = Arc::clone(&opened.technicians);
     start(&config, opened, &supervisor)?;
-    let reloader = Reloader { path: path.to_path_buf(), started: config, clear_peers, tls };
+    let reloader = Reloader { path: path.to_path_buf(), started: config, clear_peers, technicians, tls };
     supervisor.once("reload", |stop| reloads.serve(stop, move || reloader.apply()));
     Ok(supervisor.run().await.exit_code())
 }
@@ -182,6 +185,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         server,
         tls: server_tls,
         clear_peers: Arc::new(ArcSwap::from_pointee(config.http.clear_peers.clone())),
+        technicians: Arc::new(ArcSwap::from_pointee(config.http.technicians.clone())),
         keys: Arc::new(keys),
         gate: Arc::new(Gate::default()),
         channels: Arc::new(Channels::default()),
@@ -207,7 +211,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let mono = Monotonic::new();
     let cards = Cards::start(&opened.cards, &descrambling, mono);
     let access = Descrambling::new(cards.clone());
-    let inputs = open_inputs(config, &opened, receiving, (mono, &access))?;
+    let (inputs, tuners) = open_inputs(config, &opened, receiving, (mono, &access))?;
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
@@ -256,7 +260,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
-    serve(config, opened, Watched { inputs, uplink, known, cards, access }, &serving);
+    serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access }, &serving);
     Ok(())
 }
 
@@ -266,15 +270,20 @@ fn open_inputs(
     opened: &Opened,
     receiving: Supervisor,
     (mono, access): (Monotonic, &Descrambling),
-) -> Result<InputSet, RunError> {
+) -> Result<(InputSet, Tuners), RunError> {
     let refinery = (!opened.cards.is_empty()).then(|| access.refinery());
     let options = InputOptions { ring_bytes: config.ring_bytes, refinery, ..InputOptions::default() };
     let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
     if !config.inventory.tuners.is_empty() {
-        let tuners = tuners.clone();
-        receiving.spawn_thread("tuners", Fate::Restart, move |token| tuners.run(&token));
+        let watched = tuners.clone();
+        receiving.spawn_thread("tuners", Fate::Restart, move |token| watched.run(&token));
+        if let Some(every) = config.prove_every {
+            let proved = tuners.clone();
+            receiving.spawn_thread("proofs", Fate::Restart, move |token| proved.prove(every, mono, &token));
+        }
     }
-    Ok(InputSet::with_tuners(receiving, Arc::clone(&opened.clock), (mono, options), Some(tuners)))
+    let inputs = InputSet::with_tuners(receiving, Arc::clone(&opened.clock), (mono, options), Some(tuners.clone()));
+    Ok((inputs, tuners))
 }
 
 fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError> {
@@ -297,6 +306,7 @@ fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError
 /// What the status page shows.
 struct Watched {
     inputs: InputSet,
+    tuners: Tuners,
     uplink: Uplink,
     known: Arc<ArcSwap<Known>>,
     cards: Cards,
@@ -304,7 +314,7 @@ struct Watched {
 }
 
 fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor) {
-    let Watched { inputs, uplink, known, cards, access } = watched;
+    let Watched { inputs, tuners, uplink, known, cards, access } = watched;
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
         let known = known.load();
@@ -314,8 +324,11 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
             controller_connected: uplink.connected(),
             events_pending: uplink.events_pending(),
             keys_until_day: known.keys_until_day,
+            now_ms: inputs.mono().ms(),
             channels: known.channels.clone(),
+            feeds: known.feeds.clone(),
             inputs: inputs.reports(),
+            tuners: tuners.seats(),
             cards: cards.reports(),
             access: access.reports(),
             http: counters.counts(),
@@ -329,6 +342,8 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         gate: opened.gate,
         clock: opened.clock,
         clear_peers: opened.clear_peers,
+        technicians: opened.technicians,
+        public_host: config.http.public_url.as_deref().and_then(http::host_of).map(str::to_owned),
         tls: config.http.tls.is_some(),
         stopping: stopping.clone(),
         status: Box::new(status),

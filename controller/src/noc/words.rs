@@ -1,21 +1,10 @@
 //! Every word of the dashboard in both languages, as one table that the compiler checks for holes.
 
+pub use headend_rt::page::figures::{age, megabits};
+
 use super::matrix::{NodeWord, State};
-use crate::page::language::Language;
 
-macro_rules! words {
-    ($($key:ident: $en:literal, $fr:literal;)*) => {
-        /// The words of one language.
-        #[derive(Debug, Clone, Copy)]
-        #[expect(missing_docs, reason = "each field is its own English words, in the table below")]
-        pub struct Words { $(pub $key: &'static str,)* }
-
-        static EN: Words = Words { $($key: $en,)* };
-        static FR: Words = Words { $($key: $fr,)* };
-    };
-}
-
-words! {
+headend_rt::words! {
     page_title: "Channels", "Chaînes";
     skip: "Skip to the channels", "Aller aux chaînes";
     nodes: "Nodes", "Nœuds";
@@ -96,15 +85,6 @@ words! {
 }
 
 impl Words {
-    /// The words of a language.
-    #[must_use]
-    pub fn of(language: Language) -> &'static Self {
-        match language {
-            Language::En => &EN,
-            Language::Fr => &FR,
-        }
-    }
-
     /// The word of a state.
     #[must_use]
     pub fn state_word(&self, state: &State) -> &'static str {
@@ -129,56 +109,5 @@ impl Words {
             NodeWord::Stopped => self.nd_stopped,
             NodeWord::Never => self.nd_never,
         }
-    }
-}
-
-/// An age in one unit: `12 s`, `3 min`, `5 h`, `2 d`. The page's script writes the same (`format.js`).
-#[must_use]
-pub fn age(milliseconds: i64, language: Language) -> String {
-    let seconds = milliseconds.max(0) / 1_000;
-    let day = match language {
-        Language::En => "d",
-        Language::Fr => "j",
-    };
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} {day}", seconds / 86_400),
-    }
-}
-
-/// A rate in Mbit/s with one decimal, cut, not rounded. The page's script writes the same (`format.js`).
-#[must_use]
-pub fn megabits(bits_per_second: u64, language: Language) -> String {
-    let tenths = bits_per_second / 100_000;
-    let point = match language {
-        Language::En => '.',
-        Language::Fr => ',',
-    };
-    format!("{}{point}{}", tenths / 10, tenths % 10)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_one_short_word() {
-        let check = |seconds: i64, want: &str| assert_eq!(age(seconds * 1_000, Language::Fr), want);
-        check(-5, "0 s");
-        check(59, "59 s");
-        check(60, "1 min");
-        check(3_599, "59 min");
-        check(3_600, "1 h");
-        check(172_799, "47 h");
-        check(172_800, "2 j");
-        assert_eq!(age(172_800_000, Language::En), "2 d");
-    }
-
-    #[test]
-    fn rates_have_one_decimal() {
-        assert_eq!(megabits(8_299_999, Language::En), "8.2");
-        assert_eq!(megabits(99_999, Language::Fr), "0,0");
     }
 }

@@ -16,8 +16,14 @@ use super::{
 };
 use crate::{
     card::{CardStatus, Cards},
-    output::{http::Gate, keys::KeyStore},
-    stream::{anchors::Anchors, lineup::Lineup},
+    output::{
+        http::{Feeds, Gate},
+        keys::KeyStore,
+    },
+    stream::{
+        anchors::Anchors,
+        lineup::{Lineup, feeds},
+    },
 };
 
 /// Figures go out this often; every tenth time all of them.
@@ -31,6 +37,8 @@ pub struct Known {
     pub generation: Option<u64>,
     /// Every channel.
     pub channels: Vec<ChannelHealth>,
+    /// Which input is behind which source.
+    pub feeds: Feeds,
     /// Last day with keys for every channel.
     pub keys_until_day: Option<u32>,
 }
@@ -153,7 +161,9 @@ impl Agent {
     fn report(&self, whole: bool, sent: &mut (Vec<ChannelHealth>, Vec<CardHealth>)) {
         let channels = self.lineup.health();
         let generation = self.desired.running().map(|running| running.generation);
-        self.known.store(Arc::new(Known { generation, channels: channels.clone(), keys_until_day: self.keys_until() }));
+        let feeds = self.desired.running().map(|running| feeds(&running.channels)).unwrap_or_default();
+        let keys_until_day = self.keys_until();
+        self.known.store(Arc::new(Known { generation, channels: channels.clone(), feeds, keys_until_day }));
         let changed: Vec<ChannelHealth> =
             channels.iter().filter(|health| whole || !sent.0.contains(health)).cloned().collect();
         // Cards are few: all of them, whenever one of them is another than before.

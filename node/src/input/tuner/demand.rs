@@ -44,6 +44,15 @@ impl Demand {
         self.lock().iter().map(|user| user.priority).max().unwrap_or(PRIORITY_DEFAULT)
     }
 
+    /// The services that are wanted by number, in order.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceId> {
+        let mut services: Vec<ServiceId> = self.lock().iter().filter_map(|user| user.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    }
+
     /// The PIDs that the users need of what the multiplex carries: tables, and the streams of wanted services.
     #[must_use]
     pub fn pids(&self, services: &Services) -> Vec<Pid> {

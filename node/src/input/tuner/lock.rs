@@ -339,6 +339,12 @@ impl Keeper {
         }
     }
 
+    /// The rung it stands on, 0 for the first tune to 7 for the question for a reboot; 0 again when all is well.
+    #[must_use]
+    pub fn rung(&self) -> u8 {
+        u8::try_from(self.rung).unwrap_or(u8::MAX)
+    }
+
     /// Rungs climbed since the start.
     #[must_use]
     pub fn counts(&self) -> LadderCounts {
