@@ -3,6 +3,7 @@
 //! What a node plays is not in here: it comes as desired state from its controller. The file holds what a
 //! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
 
+mod biss;
 mod cards;
 
 use std::{
@@ -18,6 +19,7 @@ use serde::Deserialize;
 
 use crate::input::tuner::inventory::{AntennaFile, Inventory, TunerFile};
 
+pub use biss::BissConfig;
 pub use cards::{CardConfig, CardProfileConfig};
 
 /// Where the configuration lies unless told otherwise.
@@ -44,6 +46,8 @@ struct File {
     tuner: Vec<TunerFile>,
     #[serde(default)]
     cards: Vec<cards::CardFile>,
+    #[serde(default)]
+    biss: Vec<biss::BissFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +135,8 @@ pub struct Config {
     pub inventory: Inventory,
     /// The operator's cards, in the order in which they are asked.
     pub cards: Vec<CardConfig>,
+    /// Session words of contribution feeds.
+    pub biss: Vec<BissConfig>,
 }
 
 /// The node's listener.
@@ -189,6 +195,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     let inventory =
         Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
     let cards = cards::check(file.cards).map_err(|reason| ("cards".into(), reason))?;
+    let biss = biss::check(file.biss).map_err(|reason| ("biss".into(), reason))?;
     Ok(Config {
         site: file.site,
         name: file.name,
@@ -208,6 +215,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         prove_every: (prove_every_s != 0).then(|| Duration::from_secs(prove_every_s)),
         inventory,
         cards,
+        biss,
     })
 }
 
@@ -274,6 +282,20 @@ mod tests {
         check_cards("name = 'a'\nprofile = 'open-test-card'\n", &wrong("a: open-test-card needs `key`, a secret"));
         let two = "name = 'a'\nprofile = 'vendor'\nmodule = '/x'\n[[cards]]\n".to_owned();
         check_cards(&format!("{two}name = 'a'\nprofile = 'vendor'\nmodule = '/x'\n"), &wrong("names \"a\" twice"));
+    }
+
+    #[test]
+    fn session_words_are_checked() {
+        let check_biss = |lines: &str, want: &str| {
+            let head = "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'https://c:8443'\n[[biss]]\n";
+            check_text(&format!("{head}{lines}"), want);
+        };
+        check_biss("input = 'udp://239.1.1.1:5000'\nkey = 'feed'\n", "car-1");
+        let one = "input = 'udp://239.1.1.1:5000'\nservice = 7\nkey = 'feed'\n";
+        check_biss(
+            &format!("{one}[[biss]]\n{one}"),
+            "/node.toml:5: `biss` names udp://239.1.1.1:5000 with this service twice",
+        );
     }
 
     #[test]

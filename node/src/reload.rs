@@ -72,6 +72,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("input.ring_bytes", old.ring_bytes != new.ring_bytes),
         ("input.prove_every_s", old.prove_every != new.prove_every),
         ("cards", old.cards != new.cards),
+        ("biss", old.biss != new.biss),
         ("tuners and muxes", old.inventory != new.inventory),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

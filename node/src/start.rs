@@ -9,9 +9,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use headend_csa::ControlWord;
 use headend_media::{
     package::{Slate, SlateError},
     playlist::KeyBase,
+    service::ServiceId,
 };
 use headend_rt::{
     CancellationToken, Clock, Heartbeats, SystemClock,
@@ -35,8 +37,8 @@ use crate::{
         session::{Agent, Known},
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
-    card::{CardSpec, Cards, desk::ProfileSpec, open_card::CardKey},
-    config::{CardConfig, CardProfileConfig, Config},
+    card::{CardSpec, Cards, Word, desk::ProfileSpec, open_card::CardKey, word::Algorithm},
+    config::{BissConfig, CardConfig, CardProfileConfig, Config},
     input::{
         InputOptions, InputSet, Monotonic,
         tuner::{pool::Tuners, replay::ReplayError},
@@ -48,7 +50,7 @@ use crate::{
     },
     reload::Reloader,
     stream::{
-        access::Descrambling,
+        access::{BissSpec, Descrambling},
         anchors::Anchors,
         lineup::{Lineup, Surroundings},
     },
@@ -111,6 +113,21 @@ pub enum RunError {
         /// Its name.
         card: String,
     },
+    /// A session word.
+    #[error("session word of {input}")]
+    Biss {
+        /// The input.
+        input: String,
+        /// Why it cannot be read.
+        #[source]
+        source: SecretError,
+    },
+    /// A session word that is none.
+    #[error("session word of {input} is none: 12 hexadecimal digits are")]
+    NoBiss {
+        /// The input.
+        input: String,
+    },
     /// Signals.
     #[error("signals")]
     Signals(#[source] SignalError),
@@ -132,6 +149,7 @@ struct Opened {
     anchors: Arc<Anchors>,
     slate: Arc<Slate>,
     cards: Vec<CardSpec>,
+    biss: Vec<BissSpec>,
     clock: Arc<dyn Clock>,
     origin_url: String,
 }
@@ -163,6 +181,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         warn!(refused, "stored day keys do not open with this machine's storage key; the controller sends them again");
     }
     let cards = config.cards.iter().map(card_spec).collect::<Result<Vec<_>, _>>()?;
+    let biss = config.biss.iter().map(biss_spec).collect::<Result<Vec<_>, _>>()?;
     let slate = Arc::new(Slate::from_ts(SLATE).map_err(RunError::Slate)?);
     let server_tls = match &config.http.tls {
         Some((cert, key)) => {
@@ -192,6 +211,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         anchors: Arc::new(Anchors::open(state)),
         slate,
         cards,
+        biss,
         clock,
         origin_url,
     })
@@ -210,7 +230,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     info!(pending = recovery.pending, "events from an earlier life");
     let mono = Monotonic::new();
     let cards = Cards::start(&opened.cards, &descrambling, mono);
-    let access = Descrambling::new(cards.clone());
+    let access = Descrambling::new(cards.clone(), opened.biss.clone());
     let (inputs, tuners) = open_inputs(config, &opened, receiving, (mono, &access))?;
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
@@ -246,6 +266,8 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         key_url,
         known: Arc::clone(&known),
         cards: cards.clone(),
+        inputs: inputs.clone(),
+        tuners: tuners.clone(),
         clock: Arc::clone(&opened.clock),
     };
     let authority = identity::authority_path(&config.state_dir);
@@ -271,7 +293,8 @@ fn open_inputs(
     receiving: Supervisor,
     (mono, access): (Monotonic, &Descrambling),
 ) -> Result<(InputSet, Tuners), RunError> {
-    let refinery = (!opened.cards.is_empty()).then(|| access.refinery());
+    let scrambled = !opened.cards.is_empty() || !opened.biss.is_empty();
+    let refinery = scrambled.then(|| access.refinery());
     let options = InputOptions { ring_bytes: config.ring_bytes, refinery, ..InputOptions::default() };
     let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
     if !config.inventory.tuners.is_empty() {
@@ -374,6 +397,17 @@ pub(crate) fn card_spec(card: &CardConfig) -> Result<CardSpec, RunError> {
     };
     let (name, reader) = (card.name.clone(), card.reader.clone());
     Ok(CardSpec { name, reader, profile, pause_ms: card.pause_ms })
+}
+
+fn biss_spec(biss: &BissConfig) -> Result<BissSpec, RunError> {
+    let input = biss.input.clone();
+    let wrong = |source| RunError::Biss { input: input.clone(), source };
+    let secret = biss.key.read().map_err(wrong)?;
+    let digits = secret.text().map_err(wrong)?;
+    let word = ControlWord::from_session_word(digits.trim()).ok();
+    let word = word.and_then(|word| Word::new(Algorithm::Csa, word.expose()));
+    let word = word.ok_or_else(|| RunError::NoBiss { input: input.clone() })?;
+    Ok(BissSpec { input, service: biss.service.map(ServiceId), word })
 }
 
 fn birth(origin_url: &str) -> Birth {

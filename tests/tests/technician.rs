@@ -15,6 +15,7 @@ use headend_tests::{
     browser::Browser,
     feed::Feed,
     lone::{Lone, channel, now_secs},
+    program::binary,
     test_card::{Key, Product, TestCard},
     vpcd::{Pcscd, Seat},
     wait::until,
@@ -166,6 +167,21 @@ async fn tuners_and_cards_are_followed_in_a_browser() -> Result<()> {
     browser.close().await
 }
 
+/// Lets the page's own script meet the answers of a node with a module.
+const MODULE: &str = r##"const cams = { cams: [{ name: 'astra-cam', device: 'pci:0000:03:00.0/0.0', slot: 0, state: 'ready',
+    advice: '', since_ms: 1, module: { label: 'AlphaCrypt' }, systems: ['0500'], menu: true, last_error: null,
+    services: [{ input: 'dvb://a', service: 6911, label: 'Film', list: 'selected', state: 'scrambled', trouble: 'no right' }],
+    screen: { number: 3, kind: 'menu', title: 'Main menu', subtitle: '', bottom: '', choices: ['<b>Card</b>', 'Messages'] } }] };
+    const real = window.fetch;
+    window.fetch = async (address, options) => {
+        if (address === '/api/node/v1/status') return new Response(JSON.stringify({ status: cams }));
+        if (!String(address).startsWith('/api/node/v1/cams')) return real(address, options);
+        if (options.method === 'POST') { window.asked = [address, JSON.parse(options.body)]; return new Response('{}', { status: 202 }); }
+        return new Response(JSON.stringify(cams));
+    };
+    const script = document.createElement('script'); script.type = 'module';
+    script.src = document.querySelector('script[src$="cams.js"]').src + '?again'; document.head.append(script);"##;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_fits_a_phone_in_both_languages() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -194,6 +210,16 @@ async fn it_fits_a_phone_in_both_languages() -> Result<()> {
     ensure!(measured[0] == 0 && measured[1] == json!([]), "{measured}");
     if let Some(folder) = &pictures {
         browser.tall_screenshot(&folder.join("technician-fr-360.png")).await?;
+    }
+    // A module's menu, as docs/cam.md has it: nothing without a module, and its screen with answers when it has one.
+    ensure!(browser.run("return document.getElementById('cams').hidden", vec![]).await? == json!(true));
+    browser.run(MODULE, vec![]).await?;
+    shows(&browser, "m-astra-cam", "Main menu").await?;
+    browser.click("#m-astra-cam ol button").await?;
+    let asked = browser.run("return window.asked", vec![]).await?;
+    ensure!(asked == json!(["/api/node/v1/cams/astra-cam/answer", { "number": 3, "choice": 1 }]), "{asked}");
+    if let Some(folder) = &pictures {
+        browser.tall_screenshot(&folder.join("module-fr-360.png")).await?;
     }
     // The keyboard reaches every object.
     let tabs = "return [...document.querySelectorAll('a[href^=\"#\"]')].filter((a) => a.getAttribute('href') !== '#' \
@@ -253,6 +279,35 @@ async fn strangers_and_foreign_names_stay_outside() -> Result<()> {
         ensure!(health.status() == 200, "monitors are let in");
         node.stop().await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn femon_shows_the_tuners_of_a_running_node_without_touching_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let bench = bench(folder.path()).await?;
+    let config = folder.path().join("attached.toml");
+    let listen = format!("listen = \"{}\"", bench.node.address()?);
+    fs::write(&config, fs::read_to_string(bench.node.config())?.replace("listen = \"127.0.0.1:0\"", &listen))?;
+    let femon = async |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let mut command = tokio::process::Command::new(binary("headend-node")?);
+        command.args(["--log", "error", "femon", "--attach", "--once", "--config"]).arg(&config).args(arguments);
+        let output = command.output().await?;
+        Ok((output.status.code(), String::from_utf8(output.stdout)? + &String::from_utf8_lossy(&output.stderr)))
+    };
+    let look = || async {
+        let (code, text) = femon(&["--tuner", "played"]).await?;
+        ensure!(code == Some(0) && text.contains("lock  -52.0 dBm  8.5 dB  margin 2.2 dB"), "{code:?} {text}");
+        Ok(())
+    };
+    until("the running node's figures", SOON, look).await?;
+    let (_, json) = femon(&["--json"]).await?;
+    let line: serde_json::Value = serde_json::from_str(json.lines().next().context("a line")?)?;
+    ensure!(line["tuner"] == "played" && line["figures"]["margin"] == 2.2, "{line}");
+    let tuner = bench.node.status().await?["status"]["inputs"][1]["tuner"].clone();
+    ensure!(tuner["state"] == "receiving" && tuner["losses"]["transfer"]["times"] == 0, "{tuner}");
+    let (code, text) = femon(&["--tuner", "nobody"]).await?;
+    ensure!(code == Some(3), "{code:?} {text}");
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 
 pub use headend_rt::page::figures::{age, megabits};
 
-use super::matrix::{NodeWord, State};
+use super::{
+    hardware::Kind,
+    matrix::{NodeWord, State},
+};
 
 headend_rt::words! {
     page_title: "Channels", "Chaînes";
@@ -36,6 +39,35 @@ headend_rt::words! {
     nd_stopped: "stopped", "arrêté";
     nd_never: "never heard", "jamais entendu";
     seen: "seen", "vu";
+    hardware_warnings: "hardware warnings", "alertes matériel";
+    back: "All channels", "Toutes les chaînes";
+    troubles: "What is wrong", "Ce qui ne va pas";
+    no_troubles: "Nothing is known to be wrong with its hardware.", "Aucun défaut connu sur son matériel.";
+    cards: "Cards", "Cartes";
+    no_cards: "It has told of no card.", "Il n’a signalé aucune carte.";
+    tuners: "Tuners", "Tuners";
+    no_tuners: "It has told of no tuner.", "Il n’a signalé aucun tuner.";
+    told: "Told", "Signalé";
+    stale: "out of date", "périmé";
+    ends: "First right ends", "Fin du premier droit";
+    days_left: "days left", "jours restants";
+    ended: "ended", "terminé";
+    rights: "Rights", "Droits";
+    trouble: "Last trouble", "Dernier ennui";
+    doing: "Doing", "Occupation";
+    level: "Level", "Niveau";
+    margin: "Margin", "Marge";
+    step: "Step", "Étape";
+    losses: "Losses: signal, kernel, transfer, removal", "Pertes : signal, noyau, transfert, retrait";
+    backup: "As a backup", "En secours";
+    proven: "proven", "éprouvés";
+    runbook: "what to do", "que faire";
+    kd_reboot_asked: "asks for a reboot", "demande un redémarrage";
+    kd_tuner: "tuner", "tuner";
+    kd_backup: "spare tuner is no backup", "le tuner de réserve ne peut pas secourir";
+    kd_card: "card does not serve", "la carte ne sert pas";
+    kd_entitlement: "right to watch ends", "fin d’un droit";
+    unknown_node: "No such node", "Nœud inconnu";
     never: "never", "jamais";
     heard: "heard", "entendu";
     generation: "generation", "génération";
@@ -96,6 +128,18 @@ impl Words {
             State::Starting => self.st_starting,
             State::OnBackup => self.st_on_backup,
             State::Ok => self.st_ok,
+        }
+    }
+
+    /// The word of a kind of hardware trouble.
+    #[must_use]
+    pub fn kind_word(&self, kind: &Kind) -> &'static str {
+        match kind {
+            Kind::RebootAsked => self.kd_reboot_asked,
+            Kind::Tuner => self.kd_tuner,
+            Kind::Backup => self.kd_backup,
+            Kind::Card => self.kd_card,
+            Kind::Entitlement => self.kd_entitlement,
         }
     }
 

@@ -4,4 +4,4 @@
 
 pub mod assets;
 
-pub use headend_rt::page::{asking, headers, language};
+pub use headend_rt::page::{asking, figures, headers, language};

@@ -84,6 +84,7 @@ impl Tuners {
                 let report = board.report().tuner.clone().unwrap_or_default();
                 if let Some(verdict) = watch.look(mono.ms(), report.state, missing.is_empty()) {
                     let margin = report.figures.and_then(|figures| figures.margin).map(super::units::Decibels::as_f64);
+                    let missing = if verdict == Verdict::ServicesMissing { missing } else { vec![] };
                     break Some(Found { verdict, margin, missing });
                 }
                 thread::park_timeout(STEP);

@@ -2,14 +2,14 @@
 //!
 //! Plain values; [`super::session`] keeps them up to date inside the input's report.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::figures::Figures;
 use super::lock::{LadderCounts, TunerState};
 use super::losses::Losses;
 
 /// One multiplex on one tuner.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TunerReport {
     /// The tuner's name in the node's file; empty while none is free.
     pub tuner: String,

@@ -226,7 +226,7 @@ mod tests {
         check(|_| (LockWithoutData, false), (DATA_MS, Verdict::NoData));
         check(|_| (Receiving, false), (SERVICES_MS, Verdict::ServicesMissing));
         // A lock that comes and goes each half second.
-        let flicker = |now: u64| if now / 500 % 2 == 0 { (Receiving, true) } else { (NoLock, false) };
+        let flicker = |now: u64| if (now / 500).is_multiple_of(2) { (Receiving, true) } else { (NoLock, false) };
         check(flicker, (10_500, Verdict::NoLock));
     }
 

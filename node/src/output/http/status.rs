@@ -72,7 +72,7 @@ pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
 
 /// Everything as JSON, to those who may see the page: it names antennas, addresses and cards.
 pub(super) async fn status(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    if let Err(refusal) = door::admit(&shared, request.headers(), request.extensions()) {
+    if let Some(refusal) = door::refusal(&shared, request.headers(), request.extensions()) {
         return refusal;
     }
     let status = (shared.status)();

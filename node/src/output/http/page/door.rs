@@ -17,20 +17,20 @@ use super::super::Shared;
 /// Endings that no name of the public DNS has (RFC 6762, RFC 8375, and what ICANN reserved).
 const PRIVATE_ENDINGS: [&str; 4] = [".local", ".lan", ".internal", ".home.arpa"];
 
-/// Lets a request in, or gives the refusal.
-pub(crate) fn admit(shared: &Shared, fields: &HeaderMap, extensions: &Extensions) -> Result<(), Response> {
+/// The answer to a request that is not let in; none for one that is.
+pub(crate) fn refusal(shared: &Shared, fields: &HeaderMap, extensions: &Extensions) -> Option<Response> {
     let peer = extensions.get::<Peer>();
     let near = |Peer(address): &Peer| shared.technicians.load().iter().any(|network| network.contains(address.ip()));
     if !shared.trusted(peer) && !peer.is_some_and(near) {
         let text = "this page is for technicians: add the network you are in to http.technicians in node.toml\n";
-        return Err(headers::plain(StatusCode::FORBIDDEN, text));
+        return Some(headers::plain(StatusCode::FORBIDDEN, text));
     }
     let host = fields.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(host_only);
     if host.is_none_or(|host| !is_ours(host, shared.public_host.as_deref())) {
         let text = "this box does not know itself by that name: open the page by its IP address\n";
-        return Err(headers::plain(StatusCode::MISDIRECTED_REQUEST, text));
+        return Some(headers::plain(StatusCode::MISDIRECTED_REQUEST, text));
     }
-    Ok(())
+    None
 }
 
 /// A name that only this box's own network can have given it, or the one that viewers are told.

@@ -21,7 +21,7 @@ use axum::{
     routing::get,
 };
 use headend_rt::page::{
-    assets::{Asset, AssetSet, BASE_STYLE, CSS, FRESH_SCRIPT, MARK},
+    assets::{Asset, AssetSet, BASE_STYLE, CSS, FRESH_SCRIPT, MARK, SCRIPT},
     headers,
     language::{Language, Switch},
 };
@@ -37,6 +37,7 @@ static ASSETS: AssetSet = AssetSet::new(&[
     BASE_STYLE,
     MARK,
     FRESH_SCRIPT,
+    Asset { name: "cams.js", media_type: SCRIPT, bytes: include_bytes!("../../../../web/assets/cams.js") },
     Asset { name: "technician.css", media_type: CSS, bytes: include_bytes!("../../../../web/assets/technician.css") },
 ]);
 
@@ -58,7 +59,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 }
 
 async fn page(State(shared): State<Arc<Shared>>, Query(switch): Query<Switch>, request: Request) -> Response {
-    if let Err(refusal) = door::admit(&shared, request.headers(), request.extensions()) {
+    if let Some(refusal) = door::refusal(&shared, request.headers(), request.extensions()) {
         return refusal;
     }
     if let Some(response) = switch.response("/") {

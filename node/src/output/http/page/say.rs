@@ -165,11 +165,13 @@ impl Say {
     }
 
     pub(super) fn entitlement(&self, until: Option<&Timestamp>) -> Level {
-        match until.map(|until| self.days_left(until)) {
-            None => Level::Good,
-            Some(..DAYS_BAD) => Level::Bad,
-            Some(..DAYS_WARN) => Level::Warn,
-            Some(_) => Level::Good,
+        let days = until.map_or(i64::MAX, |until| self.days_left(until));
+        if days < DAYS_BAD {
+            Level::Bad
+        } else if days < DAYS_WARN {
+            Level::Warn
+        } else {
+            Level::Good
         }
     }
 

@@ -122,6 +122,16 @@ headend_rt::words! {
     backup_bad: "spare tuner is no backup for", "le tuner de réserve ne peut pas secourir";
     weak: "weak signal, margin", "signal faible, marge";
 
+    cams: "Modules (CAM)", "Modules (CAM)";
+    cam_menu: "Open the module's menu", "Ouvrir le menu du module";
+    cam_send: "Answer", "Répondre";
+    cam_cancel: "Refuse", "Refuser";
+    cam_back: "Back", "Retour";
+    cam_close: "Close the menu", "Fermer le menu";
+    cam_empty: "no module", "pas de module";
+    cam_waiting: "waits for its turn", "attend son tour";
+    cam_refused: "not on the module's list", "pas sur la liste du module";
+
     ch_ok: "OK", "OK";
     ch_degraded: "DEGRADED", "DÉGRADÉ";
     ch_backup: "ON BACKUP", "EN SECOURS";
