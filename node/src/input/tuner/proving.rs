@@ -112,3 +112,7 @@ fn missing(board: &Arc<Board>, wanted: &[ServiceId]) -> Vec<u16> {
     let there = |wanted: &&ServiceId| !sample.services.iter().any(|seen| seen.service == **wanted && seen.mapped);
     wanted.iter().filter(there).map(|service| service.0).collect()
 }
+
+#[cfg(test)]
+#[path = "proving_tests.rs"]
+mod tests;
