@@ -237,8 +237,9 @@ impl NodeState {
         if message.body.whole {
             self.channels.clear();
         }
-        let Health { whole, cards, tuners, channels, .. } = message.body;
-        if whole || !cards.is_empty() || !tuners.is_empty() {
+        let Health { cards, tuners, channels, .. } = message.body;
+        // They come together, in messages of their own; a node that lost its last card was started anew.
+        if !cards.is_empty() || !tuners.is_empty() {
             self.hardware = hardware(cards, tuners, now);
         }
         let mut merged = Merged::Taken;
@@ -520,7 +521,9 @@ mod tests {
         assert_eq!((kept.tuners.len(), kept.heard), (TUNERS_MAX, Some(Duration::from_secs(3))));
         assert!(kept.tuners[0].name.len() < 300);
         fleet.merge(&key(), told(3, true, vec![]), Duration::from_secs(10));
-        assert!(fleet.node(&key()).unwrap().hardware().tuners.is_empty());
+        assert_eq!(fleet.node(&key()).unwrap().hardware().tuners.len(), TUNERS_MAX);
+        fleet.merge(&key(), health(6, 1, true, &[]), Duration::from_secs(11));
+        assert!(fleet.node(&key()).unwrap().hardware().tuners.is_empty(), "another life tells for itself");
     }
 
     #[test]

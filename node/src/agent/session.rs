@@ -187,10 +187,14 @@ impl Agent {
         if news {
             (sent.cards, sent.tuners, sent.hardware_tick) = (cards, tuners, tick);
         }
-        if whole || !changed.is_empty() || news {
-            let (cards, tuners) = if news { (sent.cards.clone(), sent.tuners.clone()) } else { (vec![], vec![]) };
-            let generation = generation.unwrap_or(0);
-            self.uplink.health(Health { whole, generation, channels: changed, cards, tuners });
+        let generation = generation.unwrap_or(0);
+        if whole || !changed.is_empty() {
+            self.uplink.health(Health { whole, generation, channels: changed, cards: vec![], tuners: vec![] });
+        }
+        // In a message of its own, so that a box with many channels and much hardware stays under the wire's limit.
+        if news && !(sent.cards.is_empty() && sent.tuners.is_empty()) {
+            let (cards, tuners) = (sent.cards.clone(), sent.tuners.clone());
+            self.uplink.health(Health { whole: false, generation, channels: vec![], cards, tuners });
         }
         sent.channels = channels;
     }

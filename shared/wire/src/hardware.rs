@@ -1,7 +1,7 @@
 //! What a node says of its hardware: cards and tuners, as part of health.
 //!
-//! Bounded: texts are cut to [`TEXT_CHARS_MAX`], lists to [`CARDS_MAX`] and [`TUNERS_MAX`]. A node sends hardware in each whole
-//! report (10 s), and once more within five seconds of a change, so that the largest box with everything flapping stays
+//! Bounded: texts are cut to [`TEXT_CHARS_MAX`], lists to [`CARDS_MAX`] and [`TUNERS_MAX`]. A node sends hardware each 10 s in a
+//! message of its own, and once more within five seconds of a change, so that the largest box with everything flapping stays
 //! under 16 kB/s, and one with eight tuners and two cards that are calm under 0.6 kB/s.
 
 use jiff::Timestamp;

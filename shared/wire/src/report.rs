@@ -57,7 +57,7 @@ pub struct Health {
     pub generation: u64,
     /// One entry a channel.
     pub channels: Vec<ChannelHealth>,
-    /// Every card of the node when one of them changed, or the report is whole; none otherwise.
+    /// Every card of the node, in a message without channels: each 10 s and within 5 s of a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<CardHealth>,
     /// Every tuner of the node, under the same rule.
