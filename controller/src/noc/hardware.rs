@@ -118,7 +118,9 @@ fn of_tuner(tuner: &TunerHealth) -> Vec<Warning> {
     } else if tuner.doing == "serving" && !matches!(tuner.state.as_str(), "receiving" | "locked" | "opening") {
         found.push(warning(Level::Bad, Kind::Tuner, name, tuner.state.clone()));
     } else if tuner.doing == "absent" {
-        found.push(warning(Level::Warn, Kind::Tuner, name, tuner.doing.clone()));
+        // With a state it is wanted, and an input waits for it.
+        let level = if tuner.state.is_empty() { Level::Warn } else { Level::Bad };
+        found.push(warning(level, Kind::Tuner, name, tuner.doing.clone()));
     } else if let Some(margin) = tuner.margin.filter(|margin| *margin < MARGIN_WARN) {
         let level = if margin < MARGIN_BAD { Level::Bad } else { Level::Warn };
         found.push(warning(level, Kind::Tuner, name, format!("margin {} dB", tenths(margin))));
@@ -199,6 +201,7 @@ mod tests {
             vec![tuner("absent", "", None), tuner("serving", "no-lock", None)],
             &["bad Tuner t no-lock None", "warn Tuner t absent None"],
         );
+        check(vec![], vec![tuner("absent", "absent", None)], &["bad Tuner t absent None"]);
         check(vec![], vec![tuner("serving", "receiving", Some(29))], &["warn Tuner t margin 2.9 dB None"]);
         check(vec![], vec![tuner("serving", "receiving", Some(-4))], &["bad Tuner t margin -0.4 dB None"]);
         let mut spare = tuner("warm", "", None);

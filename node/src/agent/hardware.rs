@@ -54,7 +54,9 @@ pub fn cards(list: &[CardStatus]) -> Vec<CardHealth> {
 pub fn tuners(seats: &[SeatReport], inputs: &[InputReport]) -> Vec<TunerHealth> {
     let at_work = |seat: &SeatReport| {
         let mut reports = inputs.iter().filter_map(|input| input.tuner.as_ref());
-        reports.find(|report| seat.doing == SeatUse::Serving && report.tuner == seat.tuner)
+        // Also one whose device went away under its input.
+        let held = matches!(seat.doing, SeatUse::Serving | SeatUse::Absent);
+        reports.find(|report| held && report.tuner == seat.tuner)
     };
     seats.iter().take(TUNERS_MAX).map(|seat| tuner(seat, at_work(seat))).collect()
 }

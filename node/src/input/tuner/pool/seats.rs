@@ -22,8 +22,8 @@ impl Tuners {
         let holder = state.held.iter().find(|(_, held)| **held == tuner).map(|(holder, _)| *holder);
         let want = state.wants.iter().find(|want| Some(want.id) == holder);
         let doing = match want {
-            Some(want) if want.priority > PROVING => SeatUse::Serving,
             _ if seat.device.is_none() => SeatUse::Absent,
+            Some(want) if want.priority > PROVING => SeatUse::Serving,
             Some(_) => SeatUse::Proving,
             None if seat.parked.is_some() => SeatUse::Warm,
             None => SeatUse::Idle,
