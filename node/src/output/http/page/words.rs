@@ -129,6 +129,8 @@ headend_rt::words! {
     cam_back: "Back", "Retour";
     cam_close: "Close the menu", "Fermer le menu";
     cam_empty: "no module", "pas de module";
+    cam_ready: "ready", "prêt";
+    cam_starting: "starting", "démarrage";
     cam_waiting: "waits for its turn", "attend son tour";
     cam_refused: "not on the module's list", "pas sur la liste du module";
 
