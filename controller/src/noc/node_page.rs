@@ -1,6 +1,6 @@
 //! One node by itself: presence, what is wrong with its hardware, its cards and tuners as it told them last.
 //!
-//! Whole without a script; the script of all pages asks for it again each second. Figures that are too old say so.
+//! Whole without a script; the script of all pages asks for it again twice a second. Figures that are too old say so.
 
 use askama::Template;
 use headend_wire::{CardHealth, TunerHealth, hardware::TunerLoss};

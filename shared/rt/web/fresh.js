@@ -1,9 +1,9 @@
-// Keeps the element #fresh as the server writes it: asks for the page once a second and changes only what differs,
+// Keeps the element #fresh as the server writes it: asks for the page twice a second and changes only what differs,
 // so that focus, selection, open details and half-typed answers stay. Without it the page loads itself again.
 
 const root = /** @type {HTMLElement} */ (document.getElementById("fresh"));
 const banner = /** @type {HTMLElement} */ (document.getElementById("banner"));
-const PERIOD_MS = 1000;
+const PERIOD_MS = 500;
 const PATIENCE_MS = 5000;
 const SILENT_MS = 3000;
 let heardAt = performance.now();

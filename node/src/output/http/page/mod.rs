@@ -2,7 +2,7 @@
 //!
 //! [`door`] says who may see it, [`attention`] what to look at first, [`say`] writes values as people read them, [`words`]
 //! holds every word in both languages; the templates are in `node/web`. The page is whole without a script: a script of
-//! ours asks for it again each second and changes only what differs, so there is one renderer, here. It shows no secret:
+//! ours asks for it again twice a second and changes only what differs, so there is one renderer, here. It shows no secret:
 //! addresses are masked where they come from, card numbers are cut before they get here.
 
 mod attention;
