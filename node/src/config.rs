@@ -3,20 +3,23 @@
 //! What a node plays is not in here: it comes as desired state from its controller. The file holds what a
 //! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
 
+mod biss;
 mod cards;
 
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use headend_rt::config::{self, ConfigError};
+use headend_rt::config::{self, ConfigError, Network};
 use headend_wire::{NodeName, SiteName};
 use serde::Deserialize;
 
 use crate::input::tuner::inventory::{AntennaFile, Inventory, TunerFile};
 
+pub use biss::BissConfig;
 pub use cards::{CardConfig, CardProfileConfig};
 
 /// Where the configuration lies unless told otherwise.
@@ -43,6 +46,8 @@ struct File {
     tuner: Vec<TunerFile>,
     #[serde(default)]
     cards: Vec<cards::CardFile>,
+    #[serde(default)]
+    biss: Vec<biss::BissFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +56,7 @@ struct HttpFile {
     listen: SocketAddr,
     public_url: Option<String>,
     clear_peers: Vec<IpAddr>,
+    technicians: Vec<Network>,
     clients_max: usize,
     clients_per_address_max: usize,
     tls: Option<TlsFile>,
@@ -62,6 +68,7 @@ impl Default for HttpFile {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             public_url: None,
             clear_peers: vec![],
+            technicians: vec![],
             clients_max: 10_000,
             clients_per_address_max: 2_000,
             tls: None,
@@ -92,11 +99,12 @@ struct MqttFile {
 #[serde(deny_unknown_fields, default)]
 struct InputFile {
     ring_bytes: usize,
+    prove_every_s: u64,
 }
 
 impl Default for InputFile {
     fn default() -> Self {
-        Self { ring_bytes: 8 << 20 }
+        Self { ring_bytes: 8 << 20, prove_every_s: 600 }
     }
 }
 
@@ -121,10 +129,14 @@ pub struct Config {
     pub mqtt_url: Option<String>,
     /// Memory of each input's ring, bytes.
     pub ring_bytes: usize,
+    /// How often each spare tuner is proved with each wanted multiplex; none: never.
+    pub prove_every: Option<Duration>,
     /// Tuners and what hangs on them.
     pub inventory: Inventory,
     /// The operator's cards, in the order in which they are asked.
     pub cards: Vec<CardConfig>,
+    /// Session words of contribution feeds.
+    pub biss: Vec<BissConfig>,
 }
 
 /// The node's listener.
@@ -136,6 +148,8 @@ pub struct Http {
     pub public_url: Option<String>,
     /// Peers that may take the clear HTTP-TS and the local captures, besides loopback.
     pub clear_peers: Vec<IpAddr>,
+    /// Networks that see the technician's page and the status, besides loopback and [`Self::clear_peers`].
+    pub technicians: Vec<Network>,
     /// Connections at a time.
     pub clients_max: usize,
     /// Connections at a time from one address.
@@ -168,6 +182,11 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     if file.input.ring_bytes < RING_MIN {
         return Err(("input.ring_bytes".into(), format!("is {}; at least {RING_MIN}", file.input.ring_bytes)));
     }
+    const PROVE_S: std::ops::RangeInclusive<u64> = 5..=86_400;
+    let prove_every_s = file.input.prove_every_s;
+    if prove_every_s != 0 && !PROVE_S.contains(&prove_every_s) {
+        return Err(("input.prove_every_s".into(), format!("is {prove_every_s}; write 0 for never, or 5 to 86400")));
+    }
     let public_url = file.http.public_url.map(|url| url.trim_end_matches('/').to_owned());
     if let Some(public) = public_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
     {
@@ -176,6 +195,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     let inventory =
         Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
     let cards = cards::check(file.cards).map_err(|reason| ("cards".into(), reason))?;
+    let biss = biss::check(file.biss).map_err(|reason| ("biss".into(), reason))?;
     Ok(Config {
         site: file.site,
         name: file.name,
@@ -184,6 +204,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
             listen: file.http.listen,
             public_url,
             clear_peers: file.http.clear_peers,
+            technicians: file.http.technicians,
             clients_max: file.http.clients_max,
             clients_per_address_max: file.http.clients_per_address_max,
             tls: file.http.tls.map(|tls| (tls.cert, tls.key)),
@@ -191,8 +212,10 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         controller_url: url,
         mqtt_url: file.mqtt.url,
         ring_bytes: file.input.ring_bytes,
+        prove_every: (prove_every_s != 0).then(|| Duration::from_secs(prove_every_s)),
         inventory,
         cards,
+        biss,
     })
 }
 
@@ -259,6 +282,20 @@ mod tests {
         check_cards("name = 'a'\nprofile = 'open-test-card'\n", &wrong("a: open-test-card needs `key`, a secret"));
         let two = "name = 'a'\nprofile = 'vendor'\nmodule = '/x'\n[[cards]]\n".to_owned();
         check_cards(&format!("{two}name = 'a'\nprofile = 'vendor'\nmodule = '/x'\n"), &wrong("names \"a\" twice"));
+    }
+
+    #[test]
+    fn session_words_are_checked() {
+        let check_biss = |lines: &str, want: &str| {
+            let head = "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'https://c:8443'\n[[biss]]\n";
+            check_text(&format!("{head}{lines}"), want);
+        };
+        check_biss("input = 'udp://239.1.1.1:5000'\nkey = 'feed'\n", "car-1");
+        let one = "input = 'udp://239.1.1.1:5000'\nservice = 7\nkey = 'feed'\n";
+        check_biss(
+            &format!("{one}[[biss]]\n{one}"),
+            "/node.toml:5: `biss` names udp://239.1.1.1:5000 with this service twice",
+        );
     }
 
     #[test]

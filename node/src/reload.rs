@@ -7,7 +7,7 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use headend_rt::{
-    config::ConfigError,
+    config::{ConfigError, Network},
     tls::{self, TlsError, TlsHandle},
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Reloader {
     pub(crate) started: Config,
     /// Peers that may take clear streams.
     pub(crate) clear_peers: Arc<ArcSwap<Vec<IpAddr>>>,
+    /// Networks that see the page.
+    pub(crate) technicians: Arc<ArcSwap<Vec<Network>>>,
     /// The listener's certificate; none without TLS.
     pub(crate) tls: Option<TlsHandle>,
 }
@@ -49,6 +51,7 @@ impl Reloader {
         }
         let later = needs_restart(&self.started, &new);
         self.clear_peers.store(Arc::new(new.http.clear_peers));
+        self.technicians.store(Arc::new(new.http.technicians));
         Ok(later)
     }
 }
@@ -67,7 +70,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("controller.url", old.controller_url != new.controller_url),
         ("mqtt.url", old.mqtt_url != new.mqtt_url),
         ("input.ring_bytes", old.ring_bytes != new.ring_bytes),
+        ("input.prove_every_s", old.prove_every != new.prove_every),
         ("cards", old.cards != new.cards),
+        ("biss", old.biss != new.biss),
         ("tuners and muxes", old.inventory != new.inventory),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -86,12 +91,19 @@ mod tests {
         std::fs::write(&path, FIRST).unwrap();
         let clear_peers = Arc::new(ArcSwap::default());
         let started = config::load(&path).unwrap();
-        let reloader = Reloader { path: path.clone(), started, clear_peers: Arc::clone(&clear_peers), tls: None };
+        let (peers, technicians) = (Arc::clone(&clear_peers), Arc::<ArcSwap<Vec<Network>>>::default());
+        let sitting = Arc::clone(&technicians);
+        let reloader = Reloader { path: path.clone(), started, clear_peers: peers, technicians: sitting, tls: None };
         assert_eq!(reloader.apply().unwrap(), [""; 0]);
 
-        std::fs::write(&path, format!("{FIRST}[http]\nclear_peers = [\"10.9.0.2\"]\nclients_max = 7\n")).unwrap();
+        std::fs::write(
+            &path,
+            format!("{FIRST}[http]\nclear_peers = [\"10.9.0.2\"]\ntechnicians = [\"10.8.0.0/16\"]\nclients_max = 7\n"),
+        )
+        .unwrap();
         assert_eq!(reloader.apply().unwrap(), ["http.clients_max"]);
         assert_eq!(**clear_peers.load(), ["10.9.0.2".parse::<IpAddr>().unwrap()]);
+        assert!(technicians.load()[0].contains("10.8.3.4".parse().unwrap()));
 
         std::fs::write(&path, format!("{FIRST}[http]\nclear_peer = []\n")).unwrap();
         let error = headend_rt::chain(&reloader.apply().unwrap_err());

@@ -9,12 +9,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use headend_csa::ControlWord;
 use headend_media::{
     package::{Slate, SlateError},
     playlist::KeyBase,
+    service::ServiceId,
 };
 use headend_rt::{
     CancellationToken, Clock, Heartbeats, SystemClock,
+    config::Network,
     secret::SecretError,
     serve::{Limits, ServeError, Server},
     service_manager,
@@ -34,8 +37,8 @@ use crate::{
         session::{Agent, Known},
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
-    card::{CardSpec, Cards, desk::ProfileSpec, open_card::CardKey},
-    config::{CardConfig, CardProfileConfig, Config},
+    card::{CardSpec, Cards, Word, desk::ProfileSpec, open_card::CardKey, word::Algorithm},
+    config::{BissConfig, CardConfig, CardProfileConfig, Config},
     input::{
         InputOptions, InputSet, Monotonic,
         tuner::{pool::Tuners, replay::ReplayError},
@@ -47,7 +50,7 @@ use crate::{
     },
     reload::Reloader,
     stream::{
-        access::Descrambling,
+        access::{BissSpec, Descrambling},
         anchors::Anchors,
         lineup::{Lineup, Surroundings},
     },
@@ -110,6 +113,21 @@ pub enum RunError {
         /// Its name.
         card: String,
     },
+    /// A session word.
+    #[error("session word of {input}")]
+    Biss {
+        /// The input.
+        input: String,
+        /// Why it cannot be read.
+        #[source]
+        source: SecretError,
+    },
+    /// A session word that is none.
+    #[error("session word of {input} is none: 12 hexadecimal digits are")]
+    NoBiss {
+        /// The input.
+        input: String,
+    },
     /// Signals.
     #[error("signals")]
     Signals(#[source] SignalError),
@@ -124,12 +142,14 @@ struct Opened {
     server: Server,
     tls: Option<TlsHandle>,
     clear_peers: Arc<ArcSwap<Vec<IpAddr>>>,
+    technicians: Arc<ArcSwap<Vec<Network>>>,
     keys: Arc<KeyStore>,
     gate: Arc<Gate>,
     channels: Arc<Channels>,
     anchors: Arc<Anchors>,
     slate: Arc<Slate>,
     cards: Vec<CardSpec>,
+    biss: Vec<BissSpec>,
     clock: Arc<dyn Clock>,
     origin_url: String,
 }
@@ -145,8 +165,9 @@ pub async fn run(config: Config, path: &Path) -> Result<u8, RunError> {
     let reloads = shutdown::listen(&supervisor).map_err(RunError::Signals)?;
     let opened = open(&config, clock)?;
     let (clear_peers, tls) = (Arc::clone(&opened.clear_peers), opened.tls.clone());
+    let technicians = Arc::clone(&opened.technicians);
     start(&config, opened, &supervisor)?;
-    let reloader = Reloader { path: path.to_path_buf(), started: config, clear_peers, tls };
+    let reloader = Reloader { path: path.to_path_buf(), started: config, clear_peers, technicians, tls };
     supervisor.once("reload", |stop| reloads.serve(stop, move || reloader.apply()));
     Ok(supervisor.run().await.exit_code())
 }
@@ -160,6 +181,7 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         warn!(refused, "stored day keys do not open with this machine's storage key; the controller sends them again");
     }
     let cards = config.cards.iter().map(card_spec).collect::<Result<Vec<_>, _>>()?;
+    let biss = config.biss.iter().map(biss_spec).collect::<Result<Vec<_>, _>>()?;
     let slate = Arc::new(Slate::from_ts(SLATE).map_err(RunError::Slate)?);
     let server_tls = match &config.http.tls {
         Some((cert, key)) => {
@@ -182,12 +204,14 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         server,
         tls: server_tls,
         clear_peers: Arc::new(ArcSwap::from_pointee(config.http.clear_peers.clone())),
+        technicians: Arc::new(ArcSwap::from_pointee(config.http.technicians.clone())),
         keys: Arc::new(keys),
         gate: Arc::new(Gate::default()),
         channels: Arc::new(Channels::default()),
         anchors: Arc::new(Anchors::open(state)),
         slate,
         cards,
+        biss,
         clock,
         origin_url,
     })
@@ -206,8 +230,8 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     info!(pending = recovery.pending, "events from an earlier life");
     let mono = Monotonic::new();
     let cards = Cards::start(&opened.cards, &descrambling, mono);
-    let access = Descrambling::new(cards.clone());
-    let inputs = open_inputs(config, &opened, receiving, (mono, &access))?;
+    let access = Descrambling::new(cards.clone(), opened.biss.clone());
+    let (inputs, tuners) = open_inputs(config, &opened, receiving, (mono, &access))?;
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
@@ -242,6 +266,8 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         key_url,
         known: Arc::clone(&known),
         cards: cards.clone(),
+        inputs: inputs.clone(),
+        tuners: tuners.clone(),
         clock: Arc::clone(&opened.clock),
     };
     let authority = identity::authority_path(&config.state_dir);
@@ -256,7 +282,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
-    serve(config, opened, Watched { inputs, uplink, known, cards, access }, &serving);
+    serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access }, &serving);
     Ok(())
 }
 
@@ -266,15 +292,21 @@ fn open_inputs(
     opened: &Opened,
     receiving: Supervisor,
     (mono, access): (Monotonic, &Descrambling),
-) -> Result<InputSet, RunError> {
-    let refinery = (!opened.cards.is_empty()).then(|| access.refinery());
+) -> Result<(InputSet, Tuners), RunError> {
+    let scrambled = !opened.cards.is_empty() || !opened.biss.is_empty();
+    let refinery = scrambled.then(|| access.refinery());
     let options = InputOptions { ring_bytes: config.ring_bytes, refinery, ..InputOptions::default() };
     let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
     if !config.inventory.tuners.is_empty() {
-        let tuners = tuners.clone();
-        receiving.spawn_thread("tuners", Fate::Restart, move |token| tuners.run(&token));
+        let watched = tuners.clone();
+        receiving.spawn_thread("tuners", Fate::Restart, move |token| watched.run(&token));
+        if let Some(every) = config.prove_every {
+            let proved = tuners.clone();
+            receiving.spawn_thread("proofs", Fate::Restart, move |token| proved.prove(every, mono, &token));
+        }
     }
-    Ok(InputSet::with_tuners(receiving, Arc::clone(&opened.clock), (mono, options), Some(tuners)))
+    let inputs = InputSet::with_tuners(receiving, Arc::clone(&opened.clock), (mono, options), Some(tuners.clone()));
+    Ok((inputs, tuners))
 }
 
 fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError> {
@@ -297,6 +329,7 @@ fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError
 /// What the status page shows.
 struct Watched {
     inputs: InputSet,
+    tuners: Tuners,
     uplink: Uplink,
     known: Arc<ArcSwap<Known>>,
     cards: Cards,
@@ -304,7 +337,7 @@ struct Watched {
 }
 
 fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor) {
-    let Watched { inputs, uplink, known, cards, access } = watched;
+    let Watched { inputs, tuners, uplink, known, cards, access } = watched;
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
         let known = known.load();
@@ -314,8 +347,11 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
             controller_connected: uplink.connected(),
             events_pending: uplink.events_pending(),
             keys_until_day: known.keys_until_day,
+            now_ms: inputs.mono().ms(),
             channels: known.channels.clone(),
+            feeds: known.feeds.clone(),
             inputs: inputs.reports(),
+            tuners: tuners.seats(),
             cards: cards.reports(),
             access: access.reports(),
             http: counters.counts(),
@@ -329,6 +365,8 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         gate: opened.gate,
         clock: opened.clock,
         clear_peers: opened.clear_peers,
+        technicians: opened.technicians,
+        public_host: config.http.public_url.as_deref().and_then(http::host_of).map(str::to_owned),
         tls: config.http.tls.is_some(),
         stopping: stopping.clone(),
         status: Box::new(status),
@@ -359,6 +397,17 @@ pub(crate) fn card_spec(card: &CardConfig) -> Result<CardSpec, RunError> {
     };
     let (name, reader) = (card.name.clone(), card.reader.clone());
     Ok(CardSpec { name, reader, profile, pause_ms: card.pause_ms })
+}
+
+fn biss_spec(biss: &BissConfig) -> Result<BissSpec, RunError> {
+    let input = biss.input.clone();
+    let wrong = |source| RunError::Biss { input: input.clone(), source };
+    let secret = biss.key.read().map_err(wrong)?;
+    let digits = secret.text().map_err(wrong)?;
+    let word = ControlWord::from_session_word(digits.trim()).ok();
+    let word = word.and_then(|word| Word::new(Algorithm::Csa, word.expose()));
+    let word = word.ok_or_else(|| RunError::NoBiss { input: input.clone() })?;
+    Ok(BissSpec { input, service: biss.service.map(ServiceId), word })
 }
 
 fn birth(origin_url: &str) -> Birth {

@@ -131,6 +131,36 @@ impl Browser {
         element.click().await.with_context(|| format!("click {selector}"))
     }
 
+    /// Gives the page a window of this size, as a phone or a desk has it: what the page measures, not the window's frame.
+    ///
+    /// # Errors
+    /// When chromedriver refuses.
+    pub async fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size).await.map(drop)
+    }
+
+    /// Saves the whole page as PNG, however long it is.
+    ///
+    /// # Errors
+    /// When the browser or the disk refuses.
+    pub async fn tall_screenshot(&self, path: &Path) -> Result<()> {
+        let answer = self.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true })).await?;
+        let text = answer["data"].as_str().context("no picture")?;
+        let png = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text)?;
+        fs::write(path, png).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// A command of the browser's own protocol, through chromedriver.
+    async fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
+        let body = json!({ "cmd": command, "params": parameters });
+        let request = self.http.post(format!("{}/goog/cdp/execute", self.session)).json(&body);
+        let answer: Value = request.send().await?.json().await?;
+        let refused = answer["value"].get("error").is_some();
+        anyhow::ensure!(!refused, "{command}: {answer}");
+        Ok(answer["value"].clone())
+    }
+
     /// Saves what the window shows as PNG.
     ///
     /// # Errors

@@ -2,20 +2,29 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::get,
+};
 use headend_failover::Candidate;
-use headend_wire::{ChannelHealth, report::WillCause};
+use headend_wire::{CardHealth, ChannelHealth, TunerHealth, report::WillCause};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Office, error::ApiError, who::SignedIn};
+use super::{
+    Office,
+    error::{ApiError, Problem},
+    who::SignedIn,
+};
 use crate::{
     domain::Role,
     fleet::{
         inbox::DefectCounts,
         state::{NodeKey, NodeState, Presence},
     },
+    noc::hardware::{Warning, warnings},
 };
 
 /// A node as we believe it to be.
@@ -55,6 +64,18 @@ pub struct NodeReport {
     /// What it says of its channels, stale figures included.
     #[schema(value_type = Vec<Object>)]
     pub channels: Vec<ChannelReport>,
+    /// Its smart cards as it told them last.
+    #[schema(value_type = Vec<Object>)]
+    pub cards: Vec<CardHealth>,
+    /// Its tuners as it told them last; levels, qualities and margins in tenths of a dB.
+    #[schema(value_type = Vec<Object>)]
+    pub tuners: Vec<TunerHealth>,
+    /// How old cards and tuners are, milliseconds; left out when they were never told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware_ms_ago: Option<u64>,
+    /// What is wrong with its cards and tuners, the worst first.
+    #[schema(value_type = Vec<Object>)]
+    pub warnings: Vec<Warning>,
 }
 
 /// A channel on a node.
@@ -96,7 +117,20 @@ pub struct FleetReport {
 }
 
 pub(super) fn routes() -> Router<Arc<Office>> {
-    Router::new().route("/api/v1/fleet", get(fleet))
+    Router::new().route("/api/v1/fleet", get(fleet)).route("/api/v1/nodes/{name}/health", get(health))
+}
+
+/// What we believe of one node: presence, channels, cards, tuners.
+#[utoipa::path(get, path = "/api/v1/nodes/{name}/health", tag = "nodes", security(("operator" = [])), params(("name" = String, Path)),
+    responses((status = 200, body = NodeReport), (status = 404, body = Problem)))]
+pub(super) async fn health(
+    State(office): State<Arc<Office>>,
+    who: SignedIn,
+    Path(name): Path<String>,
+) -> Result<Json<NodeReport>, ApiError> {
+    who.need(Role::Viewer)?;
+    let found = report(&office).nodes.into_iter().find(|node| node.node == name);
+    found.map(Json).ok_or_else(|| ApiError::not_found("node", &name))
 }
 
 /// What we believe of nodes and channels.
@@ -143,6 +177,7 @@ fn node(office: &Office, key: &NodeKey, state: Option<&NodeState>, registered: b
         heard_ms_ago: ms(age),
         health: health.clone(),
     };
+    let hardware = state.map(NodeState::hardware);
     NodeReport {
         site: key.site.to_string(),
         node: key.node.to_string(),
@@ -163,5 +198,9 @@ fn node(office: &Office, key: &NodeKey, state: Option<&NodeState>, registered: b
         generation: reported.and_then(|reported| reported.generation),
         differences: reported.map_or_else(Vec::new, |reported| reported.differences.clone()),
         channels: state.map_or_else(Vec::new, |state| state.channels(now).map(channel).collect()),
+        cards: hardware.map_or_else(Vec::new, |hardware| hardware.cards.clone()),
+        tuners: hardware.map_or_else(Vec::new, |hardware| hardware.tuners.clone()),
+        hardware_ms_ago: hardware.and_then(|hardware| hardware.heard).map(|heard| ms(now.saturating_sub(heard))),
+        warnings: hardware.map_or_else(Vec::new, |hardware| warnings(hardware, office.clock.now())),
     }
 }

@@ -22,7 +22,7 @@ use super::{
         channels::list, channels::read, channels::put, channels::remove,
         subscribers::list, subscribers::read, subscribers::put, subscribers::remove,
         nodes::list, nodes::read, nodes::put, nodes::remove, nodes::enrolment,
-        fleet::fleet, session::begin, session::end, my::channels,
+        fleet::fleet, fleet::health, session::begin, session::end, my::channels,
         play::play, keys::key, playlist::playlist, slate::slate, health::healthz, health::metrics, document,
     ),
     components(schemas(error::Problem)),

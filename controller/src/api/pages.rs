@@ -26,6 +26,7 @@ pub fn routes(office: &Arc<Office>, hub: Arc<Hub>) -> Router {
     let (checking, entering, leaving, showing) = (with(), with(), with(), with());
     let noc = Noc {
         hub,
+        fleet: office.fleet.state.clone(),
         check: Arc::new(move |token| {
             let office = Arc::clone(&checking);
             async move { operator(&office, &token).await }.boxed()

@@ -14,8 +14,9 @@ use std::{
 };
 
 use headend_wire::{
-    Birth, ChannelHealth, ChannelName, Event, Health, Incarnation, Message, NodeName, Reported, SiteName, SourceName,
-    Will,
+    Birth, CardHealth, ChannelHealth, ChannelName, Event, Health, Incarnation, Message, NodeName, Reported, SiteName,
+    SourceName, TunerHealth, Will,
+    hardware::{CARDS_MAX, TUNERS_MAX, clip},
     report::{WillCause, WireAnchor},
 };
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ pub const HEALTH_PERIOD: Duration = Duration::from_secs(10);
 pub const HEALTH_HOLDS: Duration = Duration::from_secs(30);
 const TEXT_CHARS_MAX: usize = 300;
 const SOURCES_MAX: usize = 16;
+const FAILED_MAX: usize = 4;
 
 /// Monotonic time since the process started.
 pub type Elapsed = Duration;
@@ -87,6 +89,17 @@ pub enum Presence {
     Gone(WillCause),
 }
 
+/// Cards and tuners of a node as it told them last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hardware {
+    /// Its cards.
+    pub cards: Vec<CardHealth>,
+    /// Its tuners.
+    pub tuners: Vec<TunerHealth>,
+    /// When; none before the first.
+    pub heard: Option<Elapsed>,
+}
+
 /// What we believe of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeState {
@@ -105,6 +118,7 @@ pub struct NodeState {
     /// Last events, newest last.
     pub events: VecDeque<Event>,
     channels: BTreeMap<ChannelName, (ChannelHealth, Elapsed)>,
+    hardware: Hardware,
     heard: Option<Elapsed>,
     birth_seq: u64,
     will_seq: u64,
@@ -123,6 +137,7 @@ impl NodeState {
             generation: 0,
             events: VecDeque::new(),
             channels: BTreeMap::new(),
+            hardware: Hardware::default(),
             heard: None,
             birth_seq: 0,
             will_seq: 0,
@@ -157,6 +172,12 @@ impl NodeState {
     /// Every channel it ever named in this life, with the age of the figures.
     pub fn channels(&self, now: Elapsed) -> impl Iterator<Item = (&ChannelHealth, Duration)> {
         self.channels.values().map(move |(health, heard)| (health, now.saturating_sub(*heard)))
+    }
+
+    /// Its cards and tuners, however old.
+    #[must_use]
+    pub fn hardware(&self) -> &Hardware {
+        &self.hardware
     }
 
     /// A newer life forgets what the older one said of now; what it *is* stays until its own birth comes.
@@ -216,8 +237,13 @@ impl NodeState {
         if message.body.whole {
             self.channels.clear();
         }
+        let Health { cards, tuners, channels, .. } = message.body;
+        // They come together, in messages of their own; a node that lost its last card was started anew.
+        if !cards.is_empty() || !tuners.is_empty() {
+            self.hardware = hardware(cards, tuners, now);
+        }
         let mut merged = Merged::Taken;
-        for health in message.body.channels {
+        for health in channels {
             if self.channels.len() >= CHANNELS_MAX && !self.channels.contains_key(&health.channel) {
                 merged = Merged::TooMany;
                 continue;
@@ -235,6 +261,25 @@ impl NodeState {
         self.reported = Some(message.body);
         Merged::Taken
     }
+}
+
+/// As many as a node has, with texts as long as a node may send them.
+fn hardware(mut cards: Vec<CardHealth>, mut tuners: Vec<TunerHealth>, now: Elapsed) -> Hardware {
+    cards.truncate(CARDS_MAX);
+    tuners.truncate(TUNERS_MAX);
+    for card in &mut cards {
+        for text in [&mut card.name, &mut card.state, &mut card.label, &mut card.atr, &mut card.last_error] {
+            *text = clip(text);
+        }
+    }
+    for tuner in &mut tuners {
+        tuner.backup.failed.truncate(FAILED_MAX);
+        let texts = [&mut tuner.name, &mut tuner.doing, &mut tuner.state, &mut tuner.mux];
+        for text in texts.into_iter().chain(&mut tuner.backup.failed) {
+            *text = clip(text);
+        }
+    }
+    Hardware { cards, tuners, heard: Some(now) }
 }
 
 /// Texts of strangers are shown to people and kept per channel: no longer than a person reads.
@@ -373,7 +418,11 @@ mod tests {
 
     fn health(incarnation: u64, seq: u64, whole: bool, channels: &[&str]) -> Report {
         let channels = channels.iter().map(|name| channel(name, "")).collect();
-        Report::Health(message(incarnation, seq, Health { whole, generation: 1, channels, cards: vec![] }))
+        Report::Health(message(
+            incarnation,
+            seq,
+            Health { whole, generation: 1, channels, cards: vec![], tuners: vec![] },
+        ))
     }
 
     /// Merges `(second, report)` in order and says who is believed at the last second.
@@ -446,11 +495,35 @@ mod tests {
         let long = Report::Health(message(
             5,
             2,
-            Health { whole: false, generation: 1, channels: vec![channel("c1", &"é".repeat(5_000))], cards: vec![] },
+            Health {
+                whole: false,
+                generation: 1,
+                channels: vec![channel("c1", &"é".repeat(5_000))],
+                cards: vec![],
+                tuners: vec![],
+            },
         ));
         fleet.merge(&key(), long, Duration::ZERO);
         let kept = fleet.node(&key()).unwrap().channel(&"c1".parse().unwrap(), Duration::ZERO).unwrap();
         assert_eq!(kept.reason.chars().count(), TEXT_CHARS_MAX);
+    }
+
+    #[test]
+    fn hardware_is_kept_until_it_is_told_anew_and_has_bounds() {
+        let tuner = TunerHealth { name: "t".repeat(5_000), ..TunerHealth::default() };
+        let told = |seq, whole, tuners| {
+            Report::Health(message(5, seq, Health { whole, generation: 1, channels: vec![], cards: vec![], tuners }))
+        };
+        let mut fleet = FleetState::default();
+        fleet.merge(&key(), told(1, false, vec![tuner; TUNERS_MAX + 5]), Duration::from_secs(3));
+        fleet.merge(&key(), told(2, false, vec![]), Duration::from_secs(9));
+        let kept = fleet.node(&key()).unwrap().hardware();
+        assert_eq!((kept.tuners.len(), kept.heard), (TUNERS_MAX, Some(Duration::from_secs(3))));
+        assert!(kept.tuners[0].name.len() < 300);
+        fleet.merge(&key(), told(3, true, vec![]), Duration::from_secs(10));
+        assert_eq!(fleet.node(&key()).unwrap().hardware().tuners.len(), TUNERS_MAX);
+        fleet.merge(&key(), health(6, 1, true, &[]), Duration::from_secs(11));
+        assert!(fleet.node(&key()).unwrap().hardware().tuners.is_empty(), "another life tells for itself");
     }
 
     #[test]

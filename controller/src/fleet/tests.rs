@@ -301,7 +301,7 @@ async fn a_late_will_is_ignored(kind: Kind) {
         .await;
     second.link.set(&topic(&key, Branch::Will), old.say(Will { cause: WillCause::Lost }).unwrap()).unwrap();
     // A figure sent behind the late will shows that the will has been read.
-    let health = Health { whole: true, generation: 77, channels: vec![], cards: vec![] };
+    let health = Health { whole: true, generation: 77, channels: vec![], cards: vec![], tuners: vec![] };
     second.link.try_send(&topic(&key, Branch::Health), second.voice.say(health).unwrap()).unwrap();
     controller.believes(&key, |node| node.generation == 77).await;
     let state = controller.fleet.subscribe();

@@ -14,6 +14,7 @@ use headend_wire::{ChannelHealth, ChannelName, ChannelState, SiteName, SourceNam
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::hardware::{Level, warnings};
 use crate::{
     fleet::state::{Elapsed, FleetState, NodeKey, NodeState, Presence},
     page::headers::origin_of,
@@ -287,9 +288,14 @@ pub struct NodeCard {
     pub generation: Option<u64>,
     /// How many parts of it could not be applied.
     pub differences: usize,
-    /// Its own status page.
+    /// Its own page, for technicians.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
+    /// How bad the worst trouble of its cards and tuners is: `bad` or `warn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Level>,
+    /// How many such troubles it has.
+    pub warnings: usize,
 }
 
 /// Everything the dashboard shows at one moment.
@@ -460,6 +466,7 @@ fn card(picture: &Picture<'_>, key: &NodeKey) -> NodeCard {
     let seen = node.and_then(|node| node.age(picture.now)).map(|age| wall(picture, picture.now.saturating_sub(age)));
     let birth = node.and_then(|node| node.birth.as_ref());
     let reported = node.and_then(|node| node.reported.as_ref());
+    let troubles = node.map(|node| warnings(node.hardware(), wall(picture, picture.now))).unwrap_or_default();
     let page = birth.and_then(|birth| origin_of(&birth.origin_url)).map(|origin| format!("{origin}/"));
     NodeCard {
         node: key.node.to_string(),
@@ -470,6 +477,8 @@ fn card(picture: &Picture<'_>, key: &NodeKey) -> NodeCard {
         generation: node.and_then(|node| node.age(picture.now).map(|_| node.generation)),
         differences: reported.map_or(0, |reported| reported.differences.len()),
         page,
+        hardware: troubles.first().map(|worst| worst.level),
+        warnings: troubles.len(),
     }
 }
 

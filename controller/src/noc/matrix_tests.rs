@@ -51,8 +51,13 @@ impl World {
 
     fn hear(mut self, node: &str, at: u64, channel: &str, state: ChannelState, playing: Option<&str>) -> Self {
         self.seq += 2;
-        let health =
-            Health { whole: false, generation: 7, channels: vec![figures(channel, state, playing)], cards: vec![] };
+        let health = Health {
+            whole: false,
+            generation: 7,
+            channels: vec![figures(channel, state, playing)],
+            cards: vec![],
+            tuners: vec![],
+        };
         self.fleet.merge(&key(node), Report::Health(message(self.seq + 1, health)), seconds(at));
         self
     }

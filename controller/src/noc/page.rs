@@ -87,7 +87,11 @@ impl Line {
 impl NodeCard {
     /// Whether someone should look at it.
     fn quiet(&self) -> bool {
-        self.state.tag() == "alive" && self.differences == 0
+        self.state.tag() == "alive" && self.differences == 0 && self.warnings == 0
+    }
+
+    fn level(&self) -> &'static str {
+        self.hardware.map_or("", super::hardware::Level::tag)
     }
 }
 

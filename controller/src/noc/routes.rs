@@ -1,4 +1,4 @@
-//! Where the dashboard lives: `/`, `/sign-in`, `/sign-out` and the stream `/api/v1/events`.
+//! Where the dashboard lives: `/`, `/nodes/SITE/NAME`, `/sign-in`, `/sign-out` and the stream `/api/v1/events`.
 //!
 //! Whether a token is an operator's, and whether a password is right, is asked of the caller through
 //! [`Noc`]: this room keeps no account. The cookie is HttpOnly and SameSite=Strict; forms are also held to
@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     Extension, Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Form, Query, State},
+    extract::{DefaultBodyLimit, Form, Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -23,13 +23,16 @@ use zeroize::Zeroizing;
 
 use super::{
     live::{FollowError, Hub},
-    page,
+    node_page, page,
     words::{Words, age},
 };
-use crate::page::{
-    asking::{bearer, cookie, same_origin},
-    headers,
-    language::{Language, Switch},
+use crate::{
+    fleet::{inbox::FleetWatch, state::NodeKey},
+    page::{
+        asking::{bearer, cookie, same_origin},
+        headers,
+        language::{Language, Switch},
+    },
 };
 
 /// The cookie over TLS: the prefix makes browsers insist on Secure, our host and Path=/ (RFC 6265bis).
@@ -89,6 +92,8 @@ pub type SignOut = Arc<dyn Fn(String) -> BoxFuture<'static, ()> + Send + Sync>;
 pub struct Noc {
     /// The newest matrix and its followers.
     pub hub: Arc<Hub>,
+    /// What nodes said.
+    pub fleet: FleetWatch,
     /// Whose token this is.
     pub check: CheckOperator,
     /// The door.
@@ -103,6 +108,7 @@ pub struct Noc {
 pub fn router(noc: Noc) -> Router {
     Router::new()
         .route("/", get(dashboard))
+        .route("/nodes/{site}/{node}", get(node))
         .route("/sign-in", get(form).post(enter).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/sign-out", post(leave))
         .route("/api/v1/events", get(events))
@@ -147,6 +153,31 @@ async fn dashboard(State(noc): State<Noc>, Query(switch): Query<Switch>, headers
     };
     let html = page::dashboard(&noc.hub.matrix(), Language::of(&headers), &operator.login);
     headers::page(StatusCode::OK, html, &[])
+}
+
+async fn node(
+    State(noc): State<Noc>,
+    Path((site, node)): Path<(String, String)>,
+    Query(switch): Query<Switch>,
+    headers: HeaderMap,
+) -> Response {
+    let (Ok(site), Ok(node)) = (site.parse(), node.parse()) else {
+        return headers::plain(StatusCode::NOT_FOUND, "a node is at /nodes/SITE/NAME\n");
+    };
+    let key = NodeKey { site, node };
+    if let Some(response) = switch.response(&format!("/nodes/{}/{}", key.site, key.node)) {
+        return response;
+    }
+    if noc.operator(&headers).await.is_none() {
+        return Redirect::to("/sign-in").into_response();
+    }
+    let (matrix, now) = (noc.hub.matrix(), noc.fleet.now());
+    let watch = noc.fleet.subscribe();
+    let state = watch.borrow();
+    let shown = node_page::Shown { key: &key, card: matrix.nodes.get(&key.to_string()), state: state.node(&key), now };
+    let found = shown.card.is_some() || shown.state.is_some();
+    let status = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    headers::page(status, node_page::render(&shown, matrix.at, Language::of(&headers)), &[])
 }
 
 async fn form(State(noc): State<Noc>, Query(switch): Query<Switch>, headers: HeaderMap) -> Response {

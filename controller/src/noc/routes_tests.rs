@@ -33,6 +33,7 @@ fn matrix() -> Matrix {
 fn noc(secure: bool) -> Noc {
     Noc {
         hub: Arc::new(Hub::new(1, matrix())),
+        fleet: FleetWatch::default(),
         check: Arc::new(|token| {
             Box::pin(async move { (token == "good").then(|| Operator { login: "noc".to_owned() }) })
         }),

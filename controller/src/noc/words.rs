@@ -1,21 +1,13 @@
 //! Every word of the dashboard in both languages, as one table that the compiler checks for holes.
 
-use super::matrix::{NodeWord, State};
-use crate::page::language::Language;
+pub use headend_rt::page::figures::{age, megabits};
 
-macro_rules! words {
-    ($($key:ident: $en:literal, $fr:literal;)*) => {
-        /// The words of one language.
-        #[derive(Debug, Clone, Copy)]
-        #[expect(missing_docs, reason = "each field is its own English words, in the table below")]
-        pub struct Words { $(pub $key: &'static str,)* }
+use super::{
+    hardware::Kind,
+    matrix::{NodeWord, State},
+};
 
-        static EN: Words = Words { $($key: $en,)* };
-        static FR: Words = Words { $($key: $fr,)* };
-    };
-}
-
-words! {
+headend_rt::words! {
     page_title: "Channels", "Chaînes";
     skip: "Skip to the channels", "Aller aux chaînes";
     nodes: "Nodes", "Nœuds";
@@ -47,6 +39,35 @@ words! {
     nd_stopped: "stopped", "arrêté";
     nd_never: "never heard", "jamais entendu";
     seen: "seen", "vu";
+    hardware_warnings: "hardware warnings", "alertes matériel";
+    back: "All channels", "Toutes les chaînes";
+    troubles: "What is wrong", "Ce qui ne va pas";
+    no_troubles: "Nothing is known to be wrong with its hardware.", "Aucun défaut connu sur son matériel.";
+    cards: "Cards", "Cartes";
+    no_cards: "It has told of no card.", "Il n’a signalé aucune carte.";
+    tuners: "Tuners", "Tuners";
+    no_tuners: "It has told of no tuner.", "Il n’a signalé aucun tuner.";
+    told: "Told", "Signalé";
+    stale: "out of date", "périmé";
+    ends: "First right ends", "Fin du premier droit";
+    days_left: "days left", "jours restants";
+    ended: "ended", "terminé";
+    rights: "Rights", "Droits";
+    trouble: "Last trouble", "Dernier ennui";
+    doing: "Doing", "Occupation";
+    level: "Level", "Niveau";
+    margin: "Margin", "Marge";
+    step: "Step", "Étape";
+    losses: "Losses: signal, kernel, transfer, removal", "Pertes : signal, noyau, transfert, retrait";
+    backup: "As a backup", "En secours";
+    proven: "proven", "éprouvés";
+    runbook: "what to do", "que faire";
+    kd_reboot_asked: "asks for a reboot", "demande un redémarrage";
+    kd_tuner: "tuner", "tuner";
+    kd_backup: "spare tuner is no backup", "le tuner de réserve ne peut pas secourir";
+    kd_card: "card does not serve", "la carte ne sert pas";
+    kd_entitlement: "right to watch ends", "fin d’un droit";
+    unknown_node: "No such node", "Nœud inconnu";
     never: "never", "jamais";
     heard: "heard", "entendu";
     generation: "generation", "génération";
@@ -96,15 +117,6 @@ words! {
 }
 
 impl Words {
-    /// The words of a language.
-    #[must_use]
-    pub fn of(language: Language) -> &'static Self {
-        match language {
-            Language::En => &EN,
-            Language::Fr => &FR,
-        }
-    }
-
     /// The word of a state.
     #[must_use]
     pub fn state_word(&self, state: &State) -> &'static str {
@@ -119,6 +131,18 @@ impl Words {
         }
     }
 
+    /// The word of a kind of hardware trouble.
+    #[must_use]
+    pub fn kind_word(&self, kind: &Kind) -> &'static str {
+        match kind {
+            Kind::RebootAsked => self.kd_reboot_asked,
+            Kind::Tuner => self.kd_tuner,
+            Kind::Backup => self.kd_backup,
+            Kind::Card => self.kd_card,
+            Kind::Entitlement => self.kd_entitlement,
+        }
+    }
+
     /// The word of a node's presence.
     #[must_use]
     pub fn node_word(&self, word: &NodeWord) -> &'static str {
@@ -129,56 +153,5 @@ impl Words {
             NodeWord::Stopped => self.nd_stopped,
             NodeWord::Never => self.nd_never,
         }
-    }
-}
-
-/// An age in one unit: `12 s`, `3 min`, `5 h`, `2 d`. The page's script writes the same (`format.js`).
-#[must_use]
-pub fn age(milliseconds: i64, language: Language) -> String {
-    let seconds = milliseconds.max(0) / 1_000;
-    let day = match language {
-        Language::En => "d",
-        Language::Fr => "j",
-    };
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} {day}", seconds / 86_400),
-    }
-}
-
-/// A rate in Mbit/s with one decimal, cut, not rounded. The page's script writes the same (`format.js`).
-#[must_use]
-pub fn megabits(bits_per_second: u64, language: Language) -> String {
-    let tenths = bits_per_second / 100_000;
-    let point = match language {
-        Language::En => '.',
-        Language::Fr => ',',
-    };
-    format!("{}{point}{}", tenths / 10, tenths % 10)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_one_short_word() {
-        let check = |seconds: i64, want: &str| assert_eq!(age(seconds * 1_000, Language::Fr), want);
-        check(-5, "0 s");
-        check(59, "59 s");
-        check(60, "1 min");
-        check(3_599, "59 min");
-        check(3_600, "1 h");
-        check(172_799, "47 h");
-        check(172_800, "2 j");
-        assert_eq!(age(172_800_000, Language::En), "2 d");
-    }
-
-    #[test]
-    fn rates_have_one_decimal() {
-        assert_eq!(megabits(8_299_999, Language::En), "8.2");
-        assert_eq!(megabits(99_999, Language::Fr), "0,0");
     }
 }

@@ -1,9 +1,7 @@
-//! What every page of ours shares: [`assets`] under content-hashed addresses, the security [`headers`], the
-//! reader's [`language`], and who is [`asking`].
+//! The [`assets`] of the controller's pages, and what they share with every page of ours (`headend_rt::page`).
 //!
 //! The pages themselves live in `noc` and `portal`. Nothing here knows a channel or a subscriber.
 
-pub mod asking;
 pub mod assets;
-pub mod headers;
-pub mod language;
+
+pub use headend_rt::page::{asking, figures, headers, language};

@@ -12,7 +12,7 @@ import { mark, megabits, moment, say, word } from "./format.js";
  * @typedef {{name: string, title: string, number?: number, state: string, since?: number, reason?: string,
  *   origins: Record<string, Row>}} Line
  * @typedef {{node: string, site: string, state: string, seen?: number, version?: string, generation?: number,
- *   differences: number, page?: string}} Card
+ *   differences: number, page?: string, hardware?: string, warnings: number}} Card
  */
 
 /** @param {string} id @returns {Element} */
@@ -171,10 +171,16 @@ function writeChips(element, chips) {
  */
 export function writeNode(item, card) {
   item.dataset.state = card.state;
-  item.classList.toggle("quiet", card.state === "alive" && card.differences === 0);
-  const page = /** @type {Element} */ (at(item, "page"));
-  say(page, card.node);
-  mark(page, "href", card.page ?? null);
+  item.classList.toggle("quiet", card.state === "alive" && card.differences === 0 && card.warnings === 0);
+  const place = `/nodes/${encodeURIComponent(card.site)}/${encodeURIComponent(card.node)}`;
+  const name = /** @type {Element} */ (at(item, "name"));
+  say(name, card.node);
+  mark(name, "href", place);
+  const hardware = /** @type {HTMLElement} */ (at(item, "hardware"));
+  hardware.hidden = card.warnings === 0;
+  mark(hardware, "href", `${place}#hardware`);
+  mark(hardware, "data-level", card.hardware ?? "");
+  say(at(item, "warnings"), String(card.warnings));
   say(at(item, "site"), card.site);
   writeState(item, card.state, `nd-${card.state}`);
   moment(at(item, "seen"), card.seen, word("never"));

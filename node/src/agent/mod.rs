@@ -5,6 +5,7 @@
 
 pub mod controller;
 pub mod desired;
+pub mod hardware;
 pub mod identity;
 pub mod plan;
 pub mod session;

@@ -5,24 +5,34 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use headend_access::{Day, Generation, SessionId, TokenVerifier};
 use headend_rt::{CancellationToken, Clock, link::Incoming};
-use headend_wire::{CardHealth, ChannelHealth, ChannelName, Desired, EventKind, Health, Reported, Signed};
+use headend_wire::{CardHealth, ChannelHealth, ChannelName, Desired, EventKind, Health, Reported, Signed, TunerHealth};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
     desired::DesiredStore,
+    hardware::{self, Notices},
     identity::parse_key,
     uplink::{Arrived, Uplink},
 };
 use crate::{
-    card::{CardStatus, Cards},
-    output::{http::Gate, keys::KeyStore},
-    stream::{anchors::Anchors, lineup::Lineup},
+    card::Cards,
+    input::{InputSet, tuner::pool::Tuners},
+    output::{
+        http::{Feeds, Gate},
+        keys::KeyStore,
+    },
+    stream::{
+        anchors::Anchors,
+        lineup::{Lineup, feeds},
+    },
 };
 
 /// Figures go out this often; every tenth time all of them.
 const HEALTH: Duration = Duration::from_secs(1);
 const WHOLE_EVERY: u32 = 10;
+/// Changes of cards and tuners go out this often at most, in figures.
+const HARDWARE_EVERY: u32 = 5;
 
 /// What the agent knows, for the status page.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +41,8 @@ pub struct Known {
     pub generation: Option<u64>,
     /// Every channel.
     pub channels: Vec<ChannelHealth>,
+    /// Which input is behind which source.
+    pub feeds: Feeds,
     /// Last day with keys for every channel.
     pub keys_until_day: Option<u32>,
 }
@@ -57,6 +69,10 @@ pub struct Agent {
     pub known: Arc<ArcSwap<Known>>,
     /// The operator's cards, for the report.
     pub cards: Cards,
+    /// The inputs, for the report.
+    pub inputs: InputSet,
+    /// The tuners, for the report.
+    pub tuners: Tuners,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
 }
@@ -69,12 +85,12 @@ impl Agent {
             info!(generation = desired.generation, "desired state from the disk");
             self.apply(&desired).await;
         }
-        let (mut ticks, mut tick, mut sent) = (tokio::time::interval(HEALTH), 0_u32, (vec![], vec![]));
+        let (mut ticks, mut tick, mut sent) = (tokio::time::interval(HEALTH), 0_u32, Sent::default());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {
-                    self.report(tick.is_multiple_of(WHOLE_EVERY), &mut sent);
+                    self.report(tick, &mut sent);
                     tick = tick.wrapping_add(1);
                 }
                 delivery = incoming.next() => {
@@ -150,30 +166,46 @@ impl Agent {
     }
 
     /// Figures for the controller and for the status page.
-    fn report(&self, whole: bool, sent: &mut (Vec<ChannelHealth>, Vec<CardHealth>)) {
+    fn report(&self, tick: u32, sent: &mut Sent) {
+        let whole = tick.is_multiple_of(WHOLE_EVERY);
         let channels = self.lineup.health();
         let generation = self.desired.running().map(|running| running.generation);
-        self.known.store(Arc::new(Known { generation, channels: channels.clone(), keys_until_day: self.keys_until() }));
+        let feeds = self.desired.running().map(|running| feeds(&running.channels)).unwrap_or_default();
+        let keys_until_day = self.keys_until();
+        self.known.store(Arc::new(Known { generation, channels: channels.clone(), feeds, keys_until_day }));
         let changed: Vec<ChannelHealth> =
-            channels.iter().filter(|health| whole || !sent.0.contains(health)).cloned().collect();
-        // Cards are few: all of them, whenever one of them is another than before.
-        let cards: Vec<CardHealth> = self.cards.reports().into_iter().map(card_health).collect();
-        let news = if whole || cards != sent.1 { cards.clone() } else { vec![] };
-        if whole || !changed.is_empty() || !news.is_empty() {
-            self.uplink.health(Health { whole, generation: generation.unwrap_or(0), channels: changed, cards: news });
+            channels.iter().filter(|health| whole || !sent.channels.contains(health)).cloned().collect();
+        let (cards, inputs) = (self.cards.reports(), self.inputs.reports());
+        let now = (self.inputs.mono().ms(), self.clock.now());
+        for notice in sent.notices.look(now, &cards, &inputs) {
+            self.uplink.event(notice);
         }
-        *sent = (channels, cards);
+        let (cards, tuners) = (hardware::cards(&cards), hardware::tuners(&self.tuners.seats(), &inputs));
+        let differs = cards != sent.cards || hardware::differ(&sent.tuners, &tuners);
+        // A flapping card costs no more than this.
+        let news = whole || (differs && tick.wrapping_sub(sent.hardware_tick) >= HARDWARE_EVERY);
+        if news {
+            (sent.cards, sent.tuners, sent.hardware_tick) = (cards, tuners, tick);
+        }
+        let generation = generation.unwrap_or(0);
+        if whole || !changed.is_empty() {
+            self.uplink.health(Health { whole, generation, channels: changed, cards: vec![], tuners: vec![] });
+        }
+        // In a message of its own, so that a box with many channels and much hardware stays under the wire's limit.
+        if news && !(sent.cards.is_empty() && sent.tuners.is_empty()) {
+            let (cards, tuners) = (sent.cards.clone(), sent.tuners.clone());
+            self.uplink.health(Health { whole: false, generation, channels: vec![], cards, tuners });
+        }
+        sent.channels = channels;
     }
 }
 
-fn card_health(card: CardStatus) -> CardHealth {
-    CardHealth {
-        state: card.state.word().to_owned(),
-        entitled_until: card.entitlements.iter().filter_map(|right| right.until).min(),
-        entitlements: u32::try_from(card.entitlements.len()).unwrap_or(u32::MAX),
-        name: card.name,
-        label: card.label,
-        atr: card.atr.join("; "),
-        last_error: card.last_error.unwrap_or_default(),
-    }
+/// What the controller was told last.
+#[derive(Default)]
+struct Sent {
+    channels: Vec<ChannelHealth>,
+    cards: Vec<CardHealth>,
+    tuners: Vec<TunerHealth>,
+    hardware_tick: u32,
+    notices: Notices,
 }

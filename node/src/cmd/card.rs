@@ -20,6 +20,9 @@ use crate::{
     start::card_spec,
 };
 
+/// An end that is nearer than this is written so that nobody misses it.
+const DAYS_TOLD: i64 = 14;
+
 /// Arguments of `card`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -55,6 +58,8 @@ struct Right {
     label: String,
     until: Option<Timestamp>,
     in_force: bool,
+    /// Whole days until it ends, negative when it has.
+    days_left: Option<i64>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
@@ -138,6 +143,7 @@ impl Shown {
                 product: one.product,
                 label: one.label,
                 until: one.until,
+                days_left: one.until.map(|until| (until.as_second() - now.as_second()).div_euclid(86_400)),
             };
             self.entitlements = list.into_iter().map(right).collect();
             self.refused = self.entitlements.iter().all(|right| !right.in_force);
@@ -178,7 +184,12 @@ fn describe(shown: &[Shown]) -> String {
         }
         for right in &one.entitlements {
             let until = right.until.map_or_else(|| "no end told".to_owned(), |until| format!("until {until}"));
-            let over = if right.in_force { "" } else { ", NOT IN FORCE" };
+            let over = match right.days_left {
+                _ if !right.in_force => ", NOT IN FORCE".to_owned(),
+                Some(days) if days < DAYS_TOLD => format!(", ENDS IN {days} DAYS"),
+                Some(days) => format!(", {days} days left"),
+                None => String::new(),
+            };
             let _ = writeln!(text, "  product {} {}: {until}{over}", right.product, right.label);
         }
         if !one.trouble.is_empty() {
@@ -211,7 +222,7 @@ mod tests {
     #[test]
     fn a_card_in_words() {
         let until = Some("2027-01-01T00:00:00Z".parse().unwrap());
-        let right = Right { product: 5, label: "Base".to_owned(), until, in_force: true };
+        let right = |days| Right { product: 5, label: "Base".to_owned(), until, in_force: true, days_left: Some(days) };
         let shown = Shown {
             reader: "Reader 00".to_owned(),
             state: "card",
@@ -220,11 +231,12 @@ mod tests {
             label: "Test".to_owned(),
             number_tail: "5678".to_owned(),
             systems: vec!["F48D".to_owned()],
-            entitlements: vec![right],
+            entitlements: vec![right(41), right(13)],
             ..Shown::default()
         };
         let want = "Reader 00: card\n  direct convention, T=1\n  configured as main\n  Test, number ending in 5678, CA \
-                    systems F48D\n  product 5 Base: until 2027-01-01T00:00:00Z\n";
+                    systems F48D\n  product 5 Base: until 2027-01-01T00:00:00Z, 41 days left\n  product 5 Base: until \
+                    2027-01-01T00:00:00Z, ENDS IN 13 DAYS\n";
         assert_eq!(describe(&[shown]), want);
     }
 }

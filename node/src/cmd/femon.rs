@@ -1,4 +1,8 @@
 //! `femon`: the signal of a multiplex, live, as a line or as JSON; and which devices there are.
+//!
+//! With `--attach` it opens nothing: it shows what the running node says of its tuners, and so disturbs none of them.
+
+mod attached;
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -37,11 +41,14 @@ const BAR_CELLS: usize = 24;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The multiplex, as in a channel's source: dvb://astra?system=s2&frequency=11538MHz&...
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "attach"])]
     address: Option<String>,
     /// Say which devices there are and what the configuration calls them.
     #[arg(long, conflicts_with = "address")]
     list: bool,
+    /// Show the tuners of the node that runs here, without touching them.
+    #[arg(long, conflicts_with_all = ["address", "list"])]
+    attach: bool,
     /// Only this tuner of the configuration.
     #[arg(long)]
     tuner: Option<String>,
@@ -62,6 +69,9 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Exit {
     if arguments.list {
         return list(&arguments);
+    }
+    if arguments.attach {
+        return attached::run(&arguments).await;
     }
     match watch(&arguments).await {
         Ok(exit) => exit,

@@ -195,6 +195,15 @@ impl Feed {
         SourceAddress { feed: self.clone(), service: None }.label()
     }
 
+    /// The feed as inputs are keyed by it: of a multiplex whatever its priority.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        match self {
+            Self::Dvb(dvb) => Self::Dvb(dvb.shared()),
+            other => other.clone(),
+        }
+    }
+
     /// One word for what kind of feed it is: `file`, `udp`, `rtp`, `http` or `dvb`.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use headend_media::service::Services;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::health::InputSample;
 use super::tuner::report::TunerReport;
@@ -17,7 +17,7 @@ pub const OFFLINE_AFTER_MS: u64 = 1_500;
 pub const BAD_FOR_MS: u64 = 5_000;
 
 /// How an input does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InputState {
     /// No packets.
@@ -30,7 +30,7 @@ pub enum InputState {
 }
 
 /// Counts of one input since it was opened; they never go back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputCounters {
     /// Bytes received, before alignment.
     pub bytes: u64,
@@ -63,7 +63,7 @@ impl InputCounters {
 }
 
 /// A copy of what is known of an input.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InputReport {
     /// Its address, secrets masked.
     pub feed: String,

@@ -118,10 +118,8 @@ impl InputSet {
     #[must_use]
     pub fn open(&self, address: &SourceAddress) -> InputHandle {
         let service = matches!(address.feed, Feed::File(_)).then_some(address.service).flatten();
-        let (feed, priority) = match &address.feed {
-            Feed::Dvb(dvb) => (Feed::Dvb(dvb.shared()), dvb.priority),
-            other => (other.clone(), 0),
-        };
+        let priority = if let Feed::Dvb(dvb) = &address.feed { dvb.priority } else { 0 };
+        let feed = address.feed.shared();
         let (key, user) = ((feed, service), User { priority, service: address.service.map(ServiceId) });
         let mut inputs = self.shared.inputs();
         let entry = inputs.entry(key.clone()).or_insert_with(|| self.shared.start(&key));
@@ -185,7 +183,7 @@ impl Shared {
             }
             Feed::Dvb(feed) => match self.tuners.clone() {
                 Some(tuners) => {
-                    let session = Session { feed, tuners, demand: demand.clone(), receiver };
+                    let session = Session { feed, tuners, demand: demand.clone(), receiver, proving: None };
                     group.spawn_thread("dvb", Fate::Restart, move |token| session.run(&token));
                 }
                 None => receiver.failed("this program opens no tuners; ask a node that has some".to_owned()),

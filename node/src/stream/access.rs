@@ -23,12 +23,26 @@ use super::{
     descramble::{Descrambler, GroupState},
 };
 use crate::{
-    card::{Cards, Inquiry, WordBox, desk::SeatView, profile::Trouble},
+    card::{Cards, Inquiry, Word, WordBox, Words, desk::SeatView, profile::Trouble},
     input::{Refinery, Wanted},
 };
 
 /// Numbers groups over all inputs of the process.
 static GROUPS: AtomicU64 = AtomicU64::new(1);
+
+/// A session word is put in again this often: a wrong one is thrown away, and the sender may be put right.
+const BISS_AGAIN_MS: u64 = 1_000;
+
+/// A session word and what it is for.
+#[derive(Debug, Clone)]
+pub struct BissSpec {
+    /// The input's address, secrets masked.
+    pub input: String,
+    /// The service; none: every service.
+    pub service: Option<ServiceId>,
+    /// The word, checksum bytes included.
+    pub word: Word,
+}
 
 /// How a scrambled service of an input stands, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,16 +67,17 @@ pub struct AccessStatus {
 #[derive(Clone)]
 pub struct Descrambling {
     cards: Cards,
+    biss: Arc<[BissSpec]>,
     boards: Arc<Mutex<Vec<Board>>>,
 }
 
 type Board = std::sync::Weak<Mutex<Vec<AccessStatus>>>;
 
 impl Descrambling {
-    /// Descrambles with these cards.
+    /// Descrambles with these cards and session words.
     #[must_use]
-    pub fn new(cards: Cards) -> Self {
-        Self { cards, boards: Arc::default() }
+    pub fn new(cards: Cards, biss: Vec<BissSpec>) -> Self {
+        Self { cards, biss: biss.into(), boards: Arc::default() }
     }
 
     /// Every scrambled service of every open input.
@@ -85,6 +100,7 @@ impl Descrambling {
             boards.push(Arc::downgrade(&board));
             drop(boards);
             let mut access = Access::new(input, shared.cards.clone(), board);
+            access.biss = shared.biss.iter().filter(|spec| spec.input == input).cloned().collect();
             Box::new(move |packets, services, wanted, now_ms| access.refine(packets, services, wanted, now_ms))
         })
     }
@@ -104,6 +120,9 @@ struct Line {
 struct Access {
     input: String,
     cards: Cards,
+    /// Session words of this input.
+    biss: Vec<BissSpec>,
+    biss_ms: u64,
     board: Arc<Mutex<Vec<AccessStatus>>>,
     services: Arc<Services>,
     wanted: BTreeSet<Option<ServiceId>>,
@@ -120,6 +139,8 @@ impl Access {
         Self {
             input: input.to_owned(),
             cards,
+            biss: vec![],
+            biss_ms: 0,
             board,
             services: Arc::default(),
             wanted: BTreeSet::new(),
@@ -140,6 +161,10 @@ impl Access {
         }
         if self.lines.is_empty() {
             return;
+        }
+        if !self.biss.is_empty() && now_ms >= self.biss_ms + BISS_AGAIN_MS {
+            self.biss_ms = now_ms;
+            self.give_session_words();
         }
         let before: Vec<GroupState> = self.states();
         self.descrambler.descramble(packets, now_ms);
@@ -169,7 +194,8 @@ impl Access {
     }
 
     fn regroup(&mut self) {
-        let fresh = groups(&self.services, &self.wanted);
+        let with_word = |service: ServiceId| self.session_word(service).is_some();
+        let fresh = groups(&self.services, &self.wanted, &with_word);
         let ecm: BTreeSet<Pid> =
             fresh.iter().flat_map(|group| group.key.ecm.iter().map(|(_, pid)| Pid::new(*pid))).collect();
         let emm = if fresh.is_empty() { &[][..] } else { &self.services.emm };
@@ -191,7 +217,22 @@ impl Access {
                 },
             });
         }
+        self.give_session_words();
         self.tell();
+    }
+
+    /// The word of a service, one for it alone before one for all.
+    fn session_word(&self, service: ServiceId) -> Option<&Word> {
+        let of = |wanted: Option<ServiceId>| self.biss.iter().find(|spec| spec.service == wanted);
+        of(Some(service)).or_else(|| of(None)).map(|spec| &spec.word)
+    }
+
+    /// Senders mark their packets even or odd as they like; the word is the same.
+    fn give_session_words(&mut self) {
+        for line in self.lines.iter().filter(|line| line.group.key.ecm.is_empty()) {
+            let Some(word) = self.session_word(line.group.key.service).cloned() else { continue };
+            self.descrambler.give(&line.group.key, Words { even: Some(word.clone()), odd: Some(word) });
+        }
     }
 
     /// Takes answers.
@@ -265,6 +306,7 @@ impl Access {
             let state = self.descrambler.state(key);
             let trouble = match (state, &line.trouble) {
                 (GroupState::Clear | GroupState::Quiet, None) => String::new(),
+                (_, None) if key.ecm.is_empty() => "the session word in node.toml is not the sender's".to_owned(),
                 (_, Some(trouble)) => headend_rt::chain(trouble),
                 (_, None) if choose_seat(&key.ecm, &self.views, &BTreeSet::new()).is_none() => {
                     "no card answers for its CA systems".to_owned()
@@ -275,7 +317,10 @@ impl Access {
             AccessStatus {
                 input: self.input.clone(),
                 service: key.service.0,
-                systems: key.ecm.iter().map(|(system, _)| format!("{system:04X}")).collect(),
+                systems: match key.ecm.is_empty() {
+                    true => vec!["BISS".to_owned()],
+                    false => key.ecm.iter().map(|(system, _)| format!("{system:04X}")).collect(),
+                },
                 state: match state {
                     GroupState::Quiet => "quiet",
                     GroupState::Clear => "clear",

@@ -13,7 +13,7 @@ use std::{
 use headend_media::{
     packet::{Packet, Pid},
     section::SectionReader,
-    service::{CaSystem, Service, ServiceId, Services, StreamKind},
+    service::{CaSystem, Service, ServiceId, Services, Stream, StreamKind},
 };
 
 use crate::card::desk::SeatView;
@@ -50,15 +50,26 @@ pub struct Group {
     pub pes: BTreeSet<Pid>,
 }
 
-/// The groups of the services that somebody wants; `None` among them stands for the lowest-numbered service.
+/// The groups of the services that somebody wants; `None` among them stands for the lowest-numbered service. A service `with_word`
+/// has a session word: all its streams are one group without ECMs, whatever is announced.
 #[must_use]
-pub fn groups(services: &Services, wanted: &BTreeSet<Option<ServiceId>>) -> Vec<Group> {
+pub fn groups(
+    services: &Services,
+    wanted: &BTreeSet<Option<ServiceId>>,
+    with_word: &dyn Fn(ServiceId) -> bool,
+) -> Vec<Group> {
     let first = services.list.keys().next().filter(|_| wanted.contains(&None));
     let named = wanted.iter().flatten().filter(|id| services.list.contains_key(id));
     let chosen: BTreeSet<&ServiceId> = first.into_iter().chain(named).collect();
     let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
     for (&id, service) in chosen.into_iter().filter_map(|id| services.list.get_key_value(id)) {
-        for (ecm, pid, pes) in scrambled_streams(service) {
+        let streams: Vec<_> = if with_word(id) {
+            let stream = |stream: &Stream| (vec![], stream.pid, stream.kind() != StreamKind::Data);
+            service.streams.iter().map(stream).collect()
+        } else {
+            scrambled_streams(service).collect()
+        };
+        for (ecm, pid, pes) in streams {
             let key = GroupKey { service: id, ecm };
             if groups.len() >= GROUPS_MAX && !groups.contains_key(&key) {
                 continue;

@@ -30,7 +30,7 @@ use crate::{
         ring::ring,
         set::InputSet,
     },
-    output::{channels::Channels, keys::KeyStore, live::Live, record::RecordError},
+    output::{channels::Channels, http::Feeds, keys::KeyStore, live::Live, record::RecordError},
 };
 
 /// How long a channel may take to stop before it is cut.
@@ -209,6 +209,17 @@ async fn run(
     let channel = Channel::new(parts).map_err(|source| StartError::Policy { channel: name, source })?;
     channel.run(stop).await;
     Ok(())
+}
+
+/// The input behind each source of these channels, as reports call it; sources whose address is none are left out.
+#[must_use]
+pub fn feeds(channels: &[DesiredChannel]) -> Feeds {
+    let input = |url: &str| url.parse::<SourceAddress>().ok().map(|address| address.feed.shared().label());
+    let of = |channel: &DesiredChannel| {
+        let sources = channel.sources.iter().filter_map(|source| Some((source.name.clone(), input(&source.url)?)));
+        (channel.name.clone(), sources.collect())
+    };
+    channels.iter().map(of).collect()
 }
 
 fn addresses(desired: &DesiredChannel) -> Result<Vec<SourceAddress>, StartError> {

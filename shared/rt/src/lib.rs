@@ -3,7 +3,7 @@
 //! The rooms in the order a program meets them: [`trace`] (log lines), [`config`] and [`secret`] (what the operator
 //! wrote), [`clock`] (what time it is), [`supervisor`] and [`shutdown`] (what runs, and how it ends), [`service_manager`]
 //! (what systemd is told), [`tls`] and
-//! [`serve`] (HTTP on our own accept loop), [`link`] (MQTT and the outbox), [`atomic_file`] (small durable state),
+//! [`serve`] (HTTP on our own accept loop), [`page`] (what all web pages share), [`link`] (MQTT and the outbox), [`atomic_file`] (small durable state),
 //! [`event_ring`] (what happened lately), [`error`] (one line for a person). Nothing here knows television.
 
 pub mod atomic_file;
@@ -12,6 +12,7 @@ pub mod config;
 pub mod error;
 pub mod event_ring;
 pub mod link;
+pub mod page;
 pub mod secret;
 pub mod serve;
 pub mod service_manager;

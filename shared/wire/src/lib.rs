@@ -7,6 +7,7 @@
 
 pub mod desired;
 pub mod fleet;
+pub mod hardware;
 pub mod ids;
 pub mod message;
 pub mod report;
@@ -14,8 +15,9 @@ pub mod signed;
 pub mod topic;
 
 pub use desired::{Desired, DesiredChannel, DesiredSource, SourcePolicy};
+pub use hardware::{CardHealth, TunerHealth};
 pub use ids::{ChannelName, IdError, NodeName, SiteName, SourceName};
 pub use message::{Incarnation, Message, WIRE_VERSION, WireError};
-pub use report::{Birth, CardHealth, ChannelHealth, ChannelState, Event, EventKind, Health, Reported, Will};
+pub use report::{Birth, ChannelHealth, ChannelState, Event, EventKind, Health, Reported, Will};
 pub use signed::{Signed, SignedError, SigningKey, VerifyingKey};
 pub use topic::{Branch, Topic};

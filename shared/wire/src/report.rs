@@ -6,7 +6,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelName, SourceName};
+use crate::{
+    hardware::{CardHealth, TunerHealth},
+    ids::{ChannelName, SourceName},
+};
 
 /// Retained at `birth`: what this node is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,33 +57,12 @@ pub struct Health {
     pub generation: u64,
     /// One entry a channel.
     pub channels: Vec<ChannelHealth>,
-    /// Every card of the node when one of them changed, or the report is whole; none otherwise.
+    /// Every card of the node, in a message without channels: each 10 s and within 5 s of a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<CardHealth>,
-}
-
-/// A smart card of a node, without anything secret: no key, no card number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CardHealth {
-    /// Its name in the node's configuration.
-    pub name: String,
-    /// `no-reader`, `empty`, `mute`, `in-use`, `opening`, `ready` or `failed`.
-    pub state: String,
-    /// What the card is called; empty while none is open.
-    #[serde(default)]
-    pub label: String,
-    /// Its answer to reset in words; empty without a card.
-    #[serde(default)]
-    pub atr: String,
-    /// How many entitlements it lists.
-    #[serde(default)]
-    pub entitlements: u32,
-    /// When the first of them runs out; none where the card does not tell.
-    #[serde(default)]
-    pub entitled_until: Option<Timestamp>,
-    /// The last trouble in words; empty when there never was one.
-    #[serde(default)]
-    pub last_error: String,
+    /// Every tuner of the node, under the same rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuners: Vec<TunerHealth>,
 }
 
 /// What a channel is doing, as one word.
@@ -185,6 +167,52 @@ pub enum EventKind {
     Started {
         /// Program version.
         version: String,
+    },
+    /// No rung of the ladder helped a tuner: this box should be drained and rebooted.
+    RebootAsked {
+        /// The tuner.
+        tuner: String,
+        /// The multiplex it was wanted for.
+        mux: String,
+    },
+    /// A card that served does not any more; or one that should serve does not.
+    CardTrouble {
+        /// Its name.
+        card: String,
+        /// How it stands, as in [`CardHealth::state`].
+        state: String,
+        /// The last trouble in words.
+        trouble: String,
+    },
+    /// A card serves again.
+    CardWell {
+        /// Its name.
+        card: String,
+    },
+    /// A right to watch runs out soon, or has run out.
+    EntitlementEnding {
+        /// The card.
+        card: String,
+        /// Product as the system counts them.
+        product: u32,
+        /// Its name, where the card tells.
+        label: String,
+        /// When.
+        until: Timestamp,
+        /// Whole days until then, negative when it has passed.
+        days: i64,
+    },
+    /// A CAM that served does not any more, or one of its services stays scrambled.
+    CamTrouble {
+        /// Its name.
+        cam: String,
+        /// What is wrong, in words.
+        trouble: String,
+    },
+    /// A CAM serves again.
+    CamWell {
+        /// Its name.
+        cam: String,
     },
     /// Events were dropped because the outbox was full.
     OutboxOverflow {

@@ -3,9 +3,13 @@
 //! Pure: tuners, wants and who holds what in, what to grant and what to take back out. A holder keeps its tuner until
 //! somebody with a strictly higher priority needs it and no other will do; among equals the first to come stays. A
 //! tuner that is not there is waited for, unless another one is free. A slave, which hangs behind another tuner's
-//! loop-through, can only go where its master is: same antenna, same polarisation, same band.
+//! loop-through, can only go where its master is: same antenna, same polarisation, same band. A want that only proves a
+//! spare tuner ([`PROVING`]) names its tuner and is nobody's obstacle: everybody else is served as if it were not there.
 
 use std::collections::BTreeMap;
+
+/// The rank of a want that only proves a spare tuner; those of channels are higher.
+pub const PROVING: u8 = 0;
 
 /// One tuner as the arbiter sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +33,10 @@ pub struct Want {
     pub antenna: usize,
     /// What is sent up the cable for it: high polarisation, high band. Equal for terrestrial ones.
     pub wave: (bool, bool),
-    /// Higher keeps the tuner.
+    /// Higher keeps the tuner; [`PROVING`] is the lowest.
     pub priority: u8,
+    /// The one tuner that will do; none for any.
+    pub only: Option<usize>,
 }
 
 /// What is to change.
@@ -75,7 +81,8 @@ impl Settling<'_> {
         let Some(&slot) = self.held.get(&want.id).filter(|_| !self.leaving.contains(&want.id)) else { return };
         let fits = self.slots.get(slot).is_some_and(|_| self.usable(slot, want));
         let better = || {
-            (0..self.slots.len()).any(|other| self.slots[other].present && self.free(other) && self.usable(other, want))
+            let open = |other: usize| self.free(other) || (want.priority > PROVING && self.only_proving(other));
+            (0..self.slots.len()).any(|other| self.slots[other].present && open(other) && self.usable(other, want))
         };
         if !fits || (!self.slots[slot].present && better()) {
             self.revoke(want.id);
@@ -127,9 +134,14 @@ impl Settling<'_> {
         self.holders(slot).next().is_none()
     }
 
+    /// Whether those who hold it would leave for anybody.
+    fn only_proving(&self, slot: usize) -> bool {
+        self.holders(slot).all(|holder| self.wants.iter().any(|want| want.id == holder && want.priority == PROVING))
+    }
+
     fn usable(&self, slot: usize, want: &Want) -> bool {
         let here = &self.slots[slot];
-        if !here.antennas.contains(&want.antenna) {
+        if !here.antennas.contains(&want.antenna) || want.only.is_some_and(|only| only != slot) {
             return false;
         }
         let Some(master) = here.slave_of else { return true };
@@ -164,7 +176,7 @@ mod tests {
     }
 
     fn want(id: u64, antenna: usize, priority: u8) -> Want {
-        Want { id, antenna, wave: (false, false), priority }
+        Want { id, antenna, wave: (false, false), priority, only: None }
     }
 
     fn check(slots: &[Slot], wants: &[Want], held: &[(u64, usize)], want: &str) {
@@ -226,6 +238,22 @@ mod tests {
         check(&pair, &[want(1, 0, 5), other.clone()], &[], "1->0");
         // The master moved on: the slave must go.
         check(&pair, &[other, want(3, 0, 5)], &[(2, 0), (3, 1)], "-3");
+    }
+
+    #[test]
+    fn a_proof_is_nobodys_obstacle() {
+        let two = slots(&[&[0], &[0]]);
+        let proof = |id, only| Want { only: Some(only), ..want(id, 0, PROVING) };
+        check(&two, &[proof(1, 1)], &[], "1->1");
+        // The other tuner is taken first, and the proof only when there is none.
+        check(&two, &[proof(1, 1), want(2, 0, 1)], &[(1, 1)], "2->0");
+        check(&two, &[proof(1, 1), want(2, 0, 1), want(3, 0, 1)], &[(1, 1), (2, 0)], "-1");
+        check(&two, &[proof(1, 1), want(2, 0, 1)], &[(2, 1)], "");
+        // A channel whose tuner went away does not wait for the end of a proof.
+        let mut lost = two.clone();
+        lost[0].present = false;
+        check(&lost, &[proof(1, 1), want(2, 0, 1)], &[(1, 1), (2, 0)], "-2");
+        check(&lost, &[proof(1, 1), want(2, 0, 1)], &[(1, 1)], "-1");
     }
 
     proptest! {

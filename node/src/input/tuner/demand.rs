@@ -44,6 +44,15 @@ impl Demand {
         self.lock().iter().map(|user| user.priority).max().unwrap_or(PRIORITY_DEFAULT)
     }
 
+    /// The services that are wanted by number, in order.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceId> {
+        let mut services: Vec<ServiceId> = self.lock().iter().filter_map(|user| user.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    }
+
     /// The PIDs that the users need of what the multiplex carries: tables, and the streams of wanted services.
     #[must_use]
     pub fn pids(&self, services: &Services) -> Vec<Pid> {
@@ -73,7 +82,7 @@ impl Demand {
 
 #[cfg(test)]
 mod tests {
-    use headend_media::service::Service;
+    use headend_media::service::{CaSystem, Codec, Service, Stream};
 
     use super::*;
 
@@ -95,5 +104,36 @@ mod tests {
         assert_eq!(pids, [0, 1, 16, 17, 18, 20, 105, 107, 109, 205, 207]);
         demand.remove(high);
         assert_eq!((demand.priority(), demand.pids(&services).len()), (2, 10));
+    }
+
+    #[test]
+    fn what_a_card_needs_comes_through_the_filter_too() {
+        let ca = |system, pid| CaSystem { system, pid: Pid::new(pid) };
+        let stream = |pid, ecm| Stream {
+            pid: Pid::new(pid),
+            stream_type: 2,
+            codec: Codec::Mpeg2Video,
+            languages: vec![],
+            component_tag: None,
+            ecm,
+            descriptors: vec![],
+        };
+        let scrambled = Service {
+            ecm: vec![ca(0x0500, 500), ca(0x0100, 501)],
+            streams: vec![stream(300, vec![]), stream(301, vec![ca(0x0500, 502)])],
+            ..Service::default()
+        };
+        let unwanted = Service { ecm: vec![ca(0x0500, 503)], ..Service::default() };
+        let services = Services {
+            list: [(ServiceId(1), scrambled), (ServiceId(2), unwanted)].into(),
+            emm: vec![ca(0x0500, 600)],
+            ..Services::default()
+        };
+        let demand = Demand::default();
+        let pids = |demand: &Demand| demand.pids(&services).into_iter().map(Pid::value).collect::<Vec<_>>();
+        // The CAT is there from the start, so that EMM PIDs are known before anybody asks for them.
+        assert_eq!(pids(&demand), [0, 1, 16, 17, 18, 20]);
+        demand.add(User { priority: 5, service: Some(ServiceId(1)) });
+        assert_eq!(pids(&demand), [0, 1, 16, 17, 18, 20, 300, 301, 500, 501, 502, 600]);
     }
 }

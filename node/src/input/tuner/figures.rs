@@ -8,7 +8,7 @@
 
 use headend_dvb_sys::frontend::Stat;
 use headend_dvb_sys::types as sys;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::delivery::Delivery;
 use super::modcod;
@@ -47,7 +47,7 @@ impl Reading {
 }
 
 /// One measured value and the scale it came on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "scale", content = "value", rename_all = "lowercase")]
 pub enum Level {
     /// dBm for strength, dB for quality.
@@ -57,7 +57,7 @@ pub enum Level {
 }
 
 /// What is known of the signal.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Whether the demodulator is locked.
     pub locked: bool,
@@ -81,7 +81,7 @@ pub struct Figures {
 }
 
 /// Why a figure is missing or not to be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remark {
     /// The demodulator is not locked.

@@ -6,7 +6,7 @@
 //! ones are rare. With lock and no data, with errors or with a hang it is the card or its driver, and the ladder goes
 //! up to asking for a reboot. Each rung has a budget and a count. The shell is [`super::session`].
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// No valid PAT for this long is no data (PATs come at least each 500 ms, ISO/IEC 13818-1 by TR 101 290 §5.2.1).
 pub const NO_DATA_MS: u64 = 1_000;
@@ -89,7 +89,7 @@ pub struct Limits {
 }
 
 /// How the tuner does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TunerState {
     /// The device is not there.
@@ -108,7 +108,7 @@ pub enum TunerState {
 }
 
 /// Rungs climbed since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LadderCounts {
     /// Tuned again without control sequence.
     pub retunes: u32,
@@ -337,6 +337,12 @@ impl Keeper {
             Phase::Open if now_ms < self.data_base() + NO_DATA_MS => TunerState::Locked,
             Phase::Open => TunerState::LockWithoutData,
         }
+    }
+
+    /// The rung it stands on, 0 for the first tune to 7 for the question for a reboot; 0 again when all is well.
+    #[must_use]
+    pub fn rung(&self) -> u8 {
+        u8::try_from(self.rung).unwrap_or(u8::MAX)
     }
 
     /// Rungs climbed since the start.

@@ -5,12 +5,12 @@
 //! and removal of the device. Bytes are what is known at least: continuity counters count modulo 16. What our own queues
 //! lose is counted by their readers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const PACKET_BYTES: u64 = 188;
 
 /// Losses of one cause since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// Intervals.
     pub times: u64,
@@ -29,7 +29,7 @@ impl Loss {
 }
 
 /// Losses of a tuner by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
     /// Outside the box: dish, cable, weather.
     pub signal: Loss,

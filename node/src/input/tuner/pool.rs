@@ -5,6 +5,8 @@
 //! go when it is revoked. Dropping it frees the tuner on every path. An open frontend of a warm tuner is parked here
 //! between two users, so that its LNB keeps its power.
 
+mod seats;
+
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -15,8 +17,9 @@ use headend_rt::CancellationToken;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::antenna::{Antenna, AntennaKind};
-use super::arbiter::{self, Slot, Want};
+use super::arbiter::{self, PROVING, Slot, Want};
 use super::delivery::Delivery;
+use super::demand::Demand;
 use super::frontend::{DeviceError, Frontend};
 use super::inventory::{Inventory, Tuner};
 use super::linux::LinuxFrontend;
@@ -24,6 +27,7 @@ use super::lock::Limits;
 use super::mux::DvbFeed;
 use super::place::{Found, Place, SYSFS, find};
 use super::replay::{ReplayDevice, ReplayError};
+use super::report::Verdict;
 use super::talk::Talk;
 use super::uevent::Listener;
 use super::worker::{Cable, Held, Opener, Worker};
@@ -76,9 +80,16 @@ struct Shared {
 struct State {
     devices: Vec<Seat>,
     wants: Vec<Want>,
+    /// What each want is for.
+    errands: BTreeMap<u64, Errand>,
     held: BTreeMap<u64, usize>,
     leaving: Vec<u64>,
     next_id: u64,
+}
+
+struct Errand {
+    feed: DvbFeed,
+    demand: Demand,
 }
 
 /// A tuner's device as last looked at.
@@ -91,6 +102,18 @@ struct Seat {
     parked: Option<Worker>,
     hanging: Vec<Held>,
     talk: Talk,
+    /// How it did as a backup, by multiplex.
+    proofs: BTreeMap<DvbFeed, Proof>,
+}
+
+/// How a proof ended; times are those of the pool.
+#[derive(Clone, Debug)]
+struct Proof {
+    at_ms: u64,
+    proven_ms: Option<u64>,
+    verdict: Verdict,
+    margin: Option<f64>,
+    missing: Vec<u16>,
 }
 
 /// A lease as its holder sees it.
@@ -108,6 +131,7 @@ pub enum Lease {
 pub struct Claim {
     tuners: Tuners,
     id: u64,
+    proving: bool,
 }
 
 impl Tuners {
@@ -134,7 +158,8 @@ impl Tuners {
         }
         let cables = inventory.antennas.iter().map(|_| Cable::default()).collect();
         let (wants, held, leaving) = (vec![], BTreeMap::new(), vec![]);
-        let state = Mutex::new(State { devices, wants, held, leaving, next_id: 1 });
+        let errands = BTreeMap::new();
+        let state = Mutex::new(State { devices, wants, errands, held, leaving, next_id: 1 });
         let tuners = Self {
             shared: Arc::new(Shared { inventory, sysfs: sysfs.to_owned(), cables, began: Instant::now(), state }),
         };
@@ -175,8 +200,7 @@ impl Tuners {
         let found = if real { find(&self.shared.sysfs) } else { vec![] };
         let mut state = self.lock();
         for (tuner, seat) in tuners.iter().zip(&mut state.devices) {
-            let now_ms = u64::try_from(self.shared.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            seat.look(tuner, &found, now_ms);
+            seat.look(tuner, &found, self.now_ms());
         }
         self.settle(&mut state);
     }
@@ -187,18 +211,29 @@ impl Tuners {
         &self.shared.inventory
     }
 
-    /// Asks for a tuner; `None` when no antenna has this name.
+    /// Asks for a tuner for the users of a multiplex; `None` when no antenna has this name.
     #[must_use]
-    pub fn claim(&self, feed: &DvbFeed, priority: u8) -> Option<Claim> {
+    pub fn claim(&self, feed: &DvbFeed, demand: &Demand) -> Option<Claim> {
+        self.enter(feed, demand, (rank(demand.priority()), None))
+    }
+
+    /// Asks for this very tuner to prove it; anybody else takes it away again.
+    #[must_use]
+    pub fn claim_spare(&self, feed: &DvbFeed, demand: &Demand, tuner: usize) -> Option<Claim> {
+        self.enter(feed, demand, (PROVING, Some(tuner)))
+    }
+
+    fn enter(&self, feed: &DvbFeed, demand: &Demand, (priority, only): (u8, Option<usize>)) -> Option<Claim> {
         let antenna = self.shared.inventory.antenna(&feed.antenna)?;
         let wave = wave(&self.shared.inventory.antennas[antenna], &feed.delivery);
         let mut state = self.lock();
         let id = state.next_id;
         state.next_id += 1;
-        state.wants.push(Want { id, antenna, wave, priority });
+        state.wants.push(Want { id, antenna, wave, priority, only });
+        state.errands.insert(id, Errand { feed: feed.shared(), demand: demand.clone() });
         self.settle(&mut state);
         drop(state);
-        Some(Claim { tuners: self.clone(), id })
+        Some(Claim { tuners: self.clone(), id, proving: priority == PROVING })
     }
 
     /// The device of a tuner and its epoch, when it is there.
@@ -358,6 +393,10 @@ impl Claim {
 
     /// Another priority, as channels come and go.
     pub fn set_priority(&self, priority: u8) {
+        if self.proving {
+            return;
+        }
+        let priority = rank(priority);
         let mut state = self.tuners.lock();
         if let Some(want) = state.wants.iter_mut().find(|want| want.id == self.id && want.priority != priority) {
             want.priority = priority;
@@ -372,8 +411,14 @@ impl Drop for Claim {
         state.wants.retain(|want| want.id != self.id);
         state.leaving.retain(|id| *id != self.id);
         state.held.remove(&self.id);
+        state.errands.remove(&self.id);
         self.tuners.settle(&mut state);
     }
+}
+
+/// A channel's rank among wants: above every proof.
+fn rank(priority: u8) -> u8 {
+    priority.saturating_add(PROVING + 1)
 }
 
 /// What goes up the cable: high polarisation, high band.

@@ -133,6 +133,45 @@ fn single_cable_of_the_second_standard() {
     check(&antenna(0), band(1, 975, Some(200)), (11_538, "h"), 0, "no-tone 18V 12 71069802C8 20 13V > 975MHz");
 }
 
+/// The byte layouts, field by field, over every value of each field: EN 50494 clause 7.2.2 (data 1: user band in bits 7 to 5, bank in
+/// bits 4 to 2, tuning word in bits 1 and 0; bank: position, horizontal, high band) and EN 50607 clause 8.2.2 (data 1: user band in
+/// bits 7 to 3, tuning word in bits 2 to 0; data 3: position in bits 7 to 2, horizontal, high band).
+#[test]
+fn single_cable_fields_are_where_the_standards_have_them() {
+    for standard in [UnicableStandard::En50494, UnicableStandard::En50607] {
+        for number in 1..=standard.bands() {
+            for position in 0..standard.positions() {
+                for (mhz, wave, bank) in [(10_800, "v", 0), (12_000, "v", 1), (10_800, "h", 2), (12_000, "h", 3)] {
+                    let band = UserBand { number, centre: Hertz::from_mhz(1210), pin: None };
+                    let outlet = Outlet { user_band: Some(band), ..Outlet::default() };
+                    let antenna = dish("universal", Switch::Unicable { standard, position });
+                    let plan = plan(&antenna, &outlet, &satellite(mhz, wave), 0, 0).unwrap();
+                    let bytes = plan.steps.iter().find_map(|step| match step {
+                        Step::Message(message) => Some(message.bytes().to_vec()),
+                        _ => None,
+                    });
+                    let intermediate: u16 = if mhz == 10_800 { 1_050 } else { 1_400 };
+                    let want = match standard {
+                        UnicableStandard::En50494 => {
+                            // The step nearest to the sum of intermediate frequency and slot.
+                            let word = (intermediate + 1_210 + 2) / 4 - 350;
+                            let first =
+                                (number - 1) * 32 + position * 16 + bank * 4 + u8::try_from(word / 256).unwrap();
+                            vec![0xE0, 0x10, 0x5A, first, u8::try_from(word % 256).unwrap()]
+                        }
+                        UnicableStandard::En50607 => {
+                            let word = intermediate - 100;
+                            let first = (number - 1) * 8 + u8::try_from(word / 256).unwrap();
+                            vec![0x70, first, u8::try_from(word % 256).unwrap(), position * 4 + bank]
+                        }
+                    };
+                    assert_eq!(bytes, Some(want), "band {number}, position {position}, {mhz} {wave}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_dish_is_no_rod() {
     let rod = Antenna { name: Name::new("roof").unwrap(), kind: AntennaKind::Terrestrial };

@@ -14,7 +14,7 @@ use super::demand::Demand;
 use super::figures::{Figures, Meter};
 use super::frontend::{DeviceError, Filter, Refusal, Stream, Taken};
 use super::inventory::{Capture, Tuner};
-use super::lock::{Action, Keeper, LadderCounts, Outcome, Patience, TunerState};
+use super::lock::{Action, Keeper, LadderCounts, Limits, Outcome, Patience, TunerState};
 use super::losses::{Ledger, Window};
 use super::mux::DvbFeed;
 use super::pool::{Claim, Device, Lease, Tuners};
@@ -51,15 +51,20 @@ pub(crate) struct Session {
     pub(crate) tuners: Tuners,
     pub(crate) demand: Demand,
     pub(crate) receiver: Receiver,
+    /// A proof of this spare tuner, and of no other.
+    pub(crate) proving: Option<usize>,
 }
 
 impl Session {
-    /// Receives until the token is cancelled.
+    /// Receives until the token is cancelled; a proof also ends when its tuner is taken away.
     pub(crate) fn run(&self, token: &CancellationToken) {
+        if let Some(tuner) = self.proving {
+            return self.prove(tuner, token);
+        }
         let mut ledger = Ledger::default();
         let mut ladder = LadderCounts::default();
         while !token.is_cancelled() {
-            let Some(claim) = self.tuners.claim(&self.feed, self.demand.priority()) else {
+            let Some(claim) = self.tuners.claim(&self.feed, &self.demand) else {
                 let antenna = &self.feed.antenna;
                 self.receiver.failed(format!("antenna {antenna} is not in this node's file: add it as [[antenna]]"));
                 self.receiver.pause(Duration::from_secs(10), token);
@@ -71,6 +76,20 @@ impl Session {
             turning.run(&claim, token);
             (ledger, ladder) = turning.leave();
         }
+    }
+
+    fn prove(&self, tuner: usize, token: &CancellationToken) {
+        let claim = self.tuners.claim_spare(&self.feed, &self.demand, tuner);
+        let Some(claim) = claim.filter(|claim| claim.lease() == Lease::Granted(tuner)) else { return };
+        self.receiver.intake().begin();
+        let mut turning = Turning::new(self, tuner, (Ledger::default(), LadderCounts::default()));
+        turning.run(&claim, token);
+        turning.leave();
+    }
+
+    /// What the ladder may do: a proof resets nothing.
+    fn limits(&self, tuner: usize) -> Limits {
+        if self.proving.is_some() { Limits::default() } else { self.tuners.limits(tuner) }
     }
 
     fn wait_for_tuner(&self, claim: &Claim, token: &CancellationToken) -> Option<usize> {
@@ -362,7 +381,7 @@ impl<'a> Turning<'a> {
         }
         // Answered at once are only openings and failures, and a failure is followed by a wait.
         for _ in 0..4 {
-            let Some(action) = self.keeper.next(now_ms, self.session.tuners.limits(self.index)) else { return };
+            let Some(action) = self.keeper.next(now_ms, self.session.limits(self.index)) else { return };
             if let Some(outcome) = self.start(action, now_ms) {
                 self.keeper.done(now_ms, outcome);
             }
@@ -394,6 +413,8 @@ impl<'a> Turning<'a> {
                 Some(order) => order,
                 None => return Some(Outcome::Failed),
             },
+            // A spare tuner that fails is told of by its proof.
+            Action::AskReboot if self.session.proving.is_some() => return Some(Outcome::Done),
             Action::AskReboot => {
                 if !std::mem::replace(&mut self.report.reboot_asked, true) {
                     tracing::error!(tuner = %self.tuner.name, "no step helped; drain this node and reboot it");
@@ -495,6 +516,7 @@ impl<'a> Turning<'a> {
             let (tuner, mux) = (&self.tuner.name, &self.session.feed.delivery);
             self.say(format!("tuner {tuner} has no lock on {mux}"), now_ms);
         }
+        self.report.rung = self.keeper.rung();
         self.report.ladder = self.ladder + self.keeper.counts();
         self.report.losses = self.ledger.losses();
         board.report().tuner = Some(self.report.clone());
@@ -515,7 +537,7 @@ impl<'a> Turning<'a> {
         match state {
             TunerState::Receiving => {
                 self.report.reboot_asked = false;
-                if self.talk.well(now_ms) {
+                if self.session.proving.is_none() && self.talk.well(now_ms) {
                     tracing::info!(%tuner, %mux, "receiving");
                 }
             }
@@ -528,7 +550,7 @@ impl<'a> Turning<'a> {
 
     /// Into the report always; into the log as often as a reader can bear.
     fn say(&mut self, words: String, now_ms: u64) {
-        if self.talk.may(now_ms) {
+        if self.session.proving.is_none() && self.talk.may(now_ms) {
             tracing::warn!(tuner = %self.tuner.name, mux = %self.session.feed.delivery, words, "tuner");
         }
         self.session.receiver.note(words, now_ms);

@@ -104,6 +104,15 @@ impl std::ops::Sub for Decibels {
     }
 }
 
+/// From a number of decibels, as reports have it; what cannot be is the nearest that can.
+impl<'de> serde::Deserialize<'de> for Decibels {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = f64::deserialize(deserializer)?.clamp(-1_000.0, 1_000.0);
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to a million thousandths")]
+        Ok(Self((value * 1_000.0).round() as i32))
+    }
+}
+
 /// One decimal, without a unit: the field says dB or dBm.
 impl fmt::Display for Decibels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! The node's HTTP: live paths, keys, liveness, metrics, status.
+//! The node's HTTP: live paths, keys, liveness, metrics, status, and the technician's page.
 //!
 //! Every path of a channel goes through one door: the path is read by `media::playlist::LivePath`, the token by
 //! [`gate::Gate`], and what is sent are shared bytes. Nothing is kept per viewer but a session's last sign of life. A
@@ -8,6 +8,8 @@ mod answer;
 mod capture;
 mod gate;
 mod live;
+mod metrics;
+mod page;
 mod status;
 mod transport;
 
@@ -22,11 +24,12 @@ use axum::{
     routing::get,
 };
 use headend_media::playlist::LivePath;
-use headend_rt::{CancellationToken, Clock, serve::Peer};
+use headend_rt::{CancellationToken, Clock, config::Network, serve::Peer};
 use headend_wire::{NodeName, SiteName};
 
 pub use gate::{Gate, Refused};
-pub use status::NodeStatus;
+pub use page::door::host_of;
+pub use status::{Feeds, NodeStatus};
 
 use super::{channels::Channels, keys::KeyStore};
 use answer::plain;
@@ -47,6 +50,10 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Peers that may take clear streams and captures, besides loopback.
     pub clear_peers: Arc<ArcSwap<Vec<IpAddr>>>,
+    /// Where technicians sit: these networks see the page and the status, besides loopback and the peers.
+    pub technicians: Arc<ArcSwap<Vec<Network>>>,
+    /// The host of the address that viewers are told, when one is configured.
+    pub public_host: Option<String>,
     /// The listener speaks TLS: what leaves it is not in the clear.
     pub tls: bool,
     /// Cancelled when the node stops: endless streams end then, requests that have an end may reach it.
@@ -72,8 +79,9 @@ impl Shared {
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(status::healthz))
-        .route("/metrics", get(status::metrics))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/node/v1/status", get(status::status))
+        .merge(page::router())
         .fallback(stream)
         .with_state(shared)
 }

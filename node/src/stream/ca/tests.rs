@@ -40,7 +40,17 @@ fn check(services: &Services, wanted: &[Option<u16>], want: &[&str]) {
     let show = |group: &Group| {
         format!("{} {:x?} {} ({})", group.key.service.0, group.key.ecm, list(&group.pids), list(&group.pes))
     };
-    assert_eq!(groups(services, &wanted).iter().map(show).collect::<Vec<_>>(), want);
+    assert_eq!(groups(services, &wanted, &|_| false).iter().map(show).collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn a_service_with_a_session_word_is_one_group_whatever_it_announces() {
+    let streams = vec![stream(0x200, Codec::H264, &[]), stream(0x201, Codec::Mpa, &[(0x500, 0x52)])];
+    let mux = services(vec![(1, &[(0x2600, 0x1FFF)], streams), (2, &[], vec![stream(0x300, Codec::H264, &[])])]);
+    let wanted = [Some(ServiceId(1)), Some(ServiceId(2))].into();
+    let found = groups(&mux, &wanted, &|service| service == ServiceId(1));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].key.ecm.len(), found[0].pids.len(), found[0].pes.len()), (0, 2, 2));
 }
 
 #[test]

@@ -6,11 +6,13 @@
 //! nothing else: it binds no port, opens no device, changes nothing. Types use `deny_unknown_fields`; what a value means
 //! is the caller's to check, with [`Places::refuse`] for what it does not like. TOML 1.0.
 //!
-//! [`files`] finds and reads, [`merge`] makes one tree, [`places`] remembers, [`explain`] finds the words.
+//! [`files`] finds and reads, [`merge`] makes one tree, [`places`] remembers, [`explain`] finds the words, [`network`] reads
+//! networks.
 
 mod explain;
 mod files;
 mod merge;
+mod network;
 mod places;
 
 use serde::de::DeserializeOwned;
@@ -19,6 +21,7 @@ use toml::Spanned;
 
 pub use files::{CONFIG_BYTES_MAX, CONFIG_FILES_MAX, Source, conf_d};
 pub use merge::Override;
+pub use network::{Network, NetworkError};
 pub use places::{Place, Places};
 
 use files::Sources;
