@@ -24,8 +24,9 @@ pub const URL_BYTES_MAX: usize = 200;
 pub const SCHEMES: [&str; 6] = ["file", "udp", "rtp", "http", "https", "dvb"];
 
 /// First parts of paths that node and controller answer themselves.
-const FIRST_PARTS: [&str; 18] = [
+const FIRST_PARTS: [&str; 20] = [
     "api",
+    "assets",
     "c",
     "cas",
     "debug",
@@ -34,6 +35,7 @@ const FIRST_PARTS: [&str; 18] = [
     "healthz",
     "k",
     "metrics",
+    "nodes",
     "play",
     "player_api.php",
     "portal",
