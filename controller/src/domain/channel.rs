@@ -21,11 +21,12 @@ pub const SOURCES_MAX: usize = 6;
 /// Most bytes of a source's address.
 pub const URL_BYTES_MAX: usize = 200;
 /// Schemes a source's address may have.
-pub const SCHEMES: [&str; 5] = ["file", "udp", "rtp", "http", "https"];
+pub const SCHEMES: [&str; 6] = ["file", "udp", "rtp", "http", "https", "dvb"];
 
 /// First parts of paths that node and controller answer themselves.
-const FIRST_PARTS: [&str; 18] = [
+const FIRST_PARTS: [&str; 20] = [
     "api",
+    "assets",
     "c",
     "cas",
     "debug",
@@ -34,6 +35,7 @@ const FIRST_PARTS: [&str; 18] = [
     "healthz",
     "k",
     "metrics",
+    "nodes",
     "play",
     "player_api.php",
     "portal",
@@ -251,7 +253,7 @@ mod tests {
         with(&|s| s.resize(7, s[0].clone()), "sources has 7 entries; use 6 at most");
         with(
             &|s| s[0].url = "ftp://x".to_owned(),
-            "sources.url has no scheme that is known here; begin with one of file, udp, rtp, http, https",
+            "sources.url has no scheme that is known here; begin with one of file, udp, rtp, http, https, dvb",
         );
         with(&|s| s[0].url = "udp://".to_owned(), "sources.url ends after its scheme; add a host or a path");
         with(
