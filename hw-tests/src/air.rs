@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use crate::mux;
+
 /// Bytes of a packet.
 pub const PACKET: usize = 188;
 const SYNC: u8 = 0x47;
@@ -56,6 +58,8 @@ pub struct Seen {
     pub transport_errors: u64,
     /// Packets of our own counting that are missing.
     pub missing: u64,
+    /// Packets that count on their own PID.
+    pub counted: u64,
     /// The number of the first and last packet of our own.
     pub span: Option<(u64, u64)>,
 }
@@ -66,6 +70,8 @@ pub struct Eye {
     seen: Seen,
     rest: Vec<u8>,
     counters: HashMap<u16, u8>,
+    /// Of packets that count on their own PID, the number of the last.
+    numbers: HashMap<u16, u64>,
 }
 
 impl Eye {
@@ -91,6 +97,7 @@ impl Eye {
     pub fn hole(&mut self) {
         self.rest.clear();
         self.counters.clear();
+        self.numbers.clear();
         self.seen.span = None;
     }
 
@@ -118,6 +125,12 @@ impl Eye {
         self.continuity(pid, packet);
         if packet[4..8] == MARK {
             self.count(packet);
+        } else if packet[4..8] == mux::MARK {
+            self.seen.counted += 1;
+            let number = number(packet);
+            if let Some(last) = self.numbers.insert(pid, number) {
+                self.seen.missing += number.saturating_sub(last + 1);
+            }
         }
     }
 
@@ -134,9 +147,7 @@ impl Eye {
     }
 
     fn count(&mut self, packet: &[u8]) {
-        let mut number = [0; 8];
-        number.copy_from_slice(&packet[8..16]);
-        let number = u64::from_be_bytes(number);
+        let number = number(packet);
         let first = match self.seen.span {
             Some((first, last)) => {
                 self.seen.missing += number.saturating_sub(last + 1);
@@ -146,6 +157,10 @@ impl Eye {
         };
         self.seen.span = Some((first, number));
     }
+}
+
+fn number(packet: &[u8]) -> u64 {
+    packet[8..16].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

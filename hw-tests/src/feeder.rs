@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     air::{Air, PACKET},
+    mux::{Clip, Multiplex},
     wait::Pace,
 };
 
@@ -28,6 +29,8 @@ pub enum Programme {
     Counted,
     /// A recorded stream, over and over; continuity breaks where it starts again.
     File(PathBuf),
+    /// Eight services that play this clip, and packets that count ([`crate::mux`]).
+    Multiplex(PathBuf),
 }
 
 /// A running feed; it ends when dropped.
@@ -46,7 +49,7 @@ impl Feeder {
     pub fn start(into: &Path, programme: &Programme, bits_per_second: u64) -> Result<Self> {
         let device =
             OpenOptions::new().write(true).open(into).with_context(|| format!("open {} to send", into.display()))?;
-        let mut source = Source::open(programme)?;
+        let mut source = Source::open(programme, bits_per_second)?;
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
         let thread = std::thread::Builder::new()
@@ -87,10 +90,11 @@ impl Drop for Feeder {
 enum Source {
     Counted(Air),
     File { bytes: Vec<u8>, at: usize },
+    Multiplex(Box<Multiplex>),
 }
 
 impl Source {
-    fn open(programme: &Programme) -> Result<Self> {
+    fn open(programme: &Programme, bits_per_second: u64) -> Result<Self> {
         Ok(match programme {
             Programme::Counted => Self::Counted(Air::default()),
             Programme::File(path) => {
@@ -99,12 +103,18 @@ impl Source {
                 ensure!(!bytes.is_empty(), "{} holds no whole packet", path.display());
                 Self::File { bytes, at: 0 }
             }
+            Programme::Multiplex(path) => {
+                let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+                let clip = Clip::read(&bytes).with_context(|| format!("the clip {}", path.display()))?;
+                Self::Multiplex(Box::new(Multiplex::new(clip, bits_per_second)))
+            }
         })
     }
 
     fn fill(&mut self, into: &mut [u8]) {
         match self {
             Self::Counted(air) => air.fill(into),
+            Self::Multiplex(multiplex) => multiplex.fill(into),
             Self::File { bytes, at } => {
                 for packet in into.chunks_exact_mut(PACKET) {
                     packet.copy_from_slice(&bytes[*at..*at + PACKET]);

@@ -19,6 +19,8 @@ use super::Desk;
 use crate::{bench::Bench, dvb::nodes_of, knobs::Knobs};
 
 const MODULE: &str = "headend_tuner";
+/// One to turn knobs at, one that must not notice, one that is dead when another is.
+const CARDS: &str = "adapters=3";
 /// Out-of-tree and unsigned modules: ours and vidtv.
 const TAINT_EXPECTED: u64 = 1 << 12 | 1 << 13;
 
@@ -28,7 +30,8 @@ const TAINT_EXPECTED: u64 = 1 << 12 | 1 << 13;
 /// When the list or a module cannot be read, or the kernel refuses one.
 pub fn load_modules(list: &Path) -> Result<()> {
     let names = fs::read_to_string(list).with_context(|| format!("read {}", list.display()))?;
-    names.lines().filter(|name| !name.is_empty()).try_for_each(|name| load(name, ""))
+    let parameters = |name: &str| if name == MODULE { CARDS } else { "" };
+    names.lines().filter(|name| !name.is_empty()).try_for_each(|name| load(name, parameters(name)))
 }
 
 fn load(name: &str, parameters: &str) -> Result<()> {
@@ -56,7 +59,7 @@ pub(super) fn many_adapters(_: &Bench, desk: &mut Desk) -> Result<()> {
     }
     desk.figure("adapters", MANY)?;
     unload(MODULE)?;
-    load(MODULE, "")
+    load(MODULE, CARDS)
 }
 
 /// No oops, no warning, no stuck task in all that was done.

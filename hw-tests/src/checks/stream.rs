@@ -20,10 +20,12 @@ fn pretended(bench: &Bench) -> Result<(&Tuner, &Knobs)> {
     Ok((tuner, tuner.knobs.as_ref().context("knobs")?))
 }
 
-/// The whole multiplex of every tuner, one after the other; the first for as long as the bench says.
+/// The whole multiplex of every tuner, one after the other; the first for as long as the bench says, except that the long
+/// capture of the virtual machine is the node's.
 pub(super) fn capture(bench: &Bench, desk: &mut Desk) -> Result<()> {
     for (index, tuner) in bench.tuners.iter().enumerate() {
-        let seconds = if index == 0 { bench.seconds } else { bench.seconds.min(10) };
+        let most = if index > 0 || bench.virtual_machine { 10 } else { bench.seconds };
+        let seconds = bench.seconds.min(most);
         capture_one(tuner, Duration::from_secs(seconds), desk).with_context(|| format!("tuner {}", tuner.place))?;
     }
     Ok(())

@@ -85,7 +85,11 @@ async fn watch(arguments: &Arguments) -> Result<Exit, AirError> {
     let input = air.tune(&feed);
     if arguments.once {
         let wait = Duration::from_secs(arguments.seconds.unwrap_or(10));
-        let figures = |report: &InputReport| report.tuner.as_ref().is_some_and(|tuner| tuner.figures.is_some());
+        // Figures of the moment before the lock say nothing of the signal.
+        let figures = |report: &InputReport| {
+            let figures = report.tuner.as_ref().and_then(|tuner| tuner.figures.as_ref());
+            figures.is_some_and(|figures| figures.locked && (figures.quality.is_some() || !figures.remarks.is_empty()))
+        };
         let report = report_within(&input, wait, |report| receiving(report) && figures(report)).await;
         show(&report, arguments.json, false);
         return Ok(exit_of(&air, &report));

@@ -32,6 +32,7 @@ pub(crate) fn machine() -> Result<Orders> {
         ("sysfs", "/sys"),
         ("devtmpfs", "/dev"),
         ("debugfs", "/sys/kernel/debug"),
+        ("tracefs", "/sys/kernel/tracing"),
         ("tmpfs", "/run"),
         ("tmpfs", "/tmp"),
     ] {
@@ -41,7 +42,7 @@ pub(crate) fn machine() -> Result<Orders> {
     let line = fs::read_to_string("/proc/cmdline").context("read the kernel's command line")?;
     let order = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     Ok(Orders {
-        seconds: order("hw.seconds").and_then(|text| text.parse().ok()).unwrap_or(60),
+        seconds: order("hw.seconds").and_then(|text| text.parse().ok()).unwrap_or(600),
         only: order("hw.only").unwrap_or("").to_owned(),
     })
 }

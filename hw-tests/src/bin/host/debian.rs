@@ -63,11 +63,18 @@ pub(crate) fn fetch(work: &Path) -> Result<Debian> {
 
 /// The kernel release that `linux-image-amd64` stands for.
 fn newest() -> Result<String> {
-    let text = output(Command::new("apt-cache").args(["depends", "linux-image-amd64"])).unwrap_or_default();
-    let release = text.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
-    release
-        .map(str::to_owned)
-        .context("apt knows no linux-image-amd64; run `apt-get update` (Debian 12 with its usual sources)")
+    let look = || {
+        let text = output(Command::new("apt-cache").args(["depends", "linux-image-amd64"])).unwrap_or_default();
+        text.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-")).map(str::to_owned)
+    };
+    let release = look().or_else(|| refresh().ok().and_then(|()| look()));
+    release.context("apt knows no linux-image-amd64; run `apt-get update` (Debian 12 with its usual sources)")
+}
+
+/// Package lists that are missing, or older than what the mirror has, are fetched anew; that needs root.
+fn refresh() -> Result<()> {
+    tell("fetching Debian's package lists: apt-get update");
+    output(Command::new("apt-get").args(["update", "-qq"])).map(drop)
 }
 
 fn unpack(debian: &Debian, download: &Path) -> Result<()> {
@@ -80,12 +87,16 @@ fn unpack(debian: &Debian, download: &Path) -> Result<()> {
         "linux-kbuild-6.1".to_owned(),
         "linux-source-6.1".to_owned(),
     ];
-    tell(&format!("downloading from Debian into {}: {}", download.display(), packages.join(" ")));
+    tell(&format!("downloading 260 MB from Debian into {}: {}", download.display(), packages.join(" ")));
     if download.exists() {
         fs::remove_dir_all(download).context("empty the download folder")?;
     }
     fs::create_dir_all(download).context("create the download folder")?;
-    output(Command::new("apt-get").args(["download", "-qq"]).args(&packages).current_dir(download))?;
+    let get = || output(Command::new("apt-get").args(["download", "-qq"]).args(&packages).current_dir(download));
+    get().or_else(|_| refresh().and_then(|()| get())).context(
+        "apt cannot download the kernel of the virtual machine: it needs a Debian 12 package mirror, and lists that are \
+         fresh (`apt-get update`); nothing of hw-test can run without it",
+    )?;
     for entry in fs::read_dir(download).context("list the download folder")? {
         let package = entry.context("list the download folder")?.path();
         if package.file_name().is_some_and(|name| name.to_string_lossy().starts_with("linux-source")) {

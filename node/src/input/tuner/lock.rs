@@ -8,14 +8,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// No valid PAT for this long is no data (PATs come at least each 500 ms, ISO/IEC 13818-1 by TR 101 290 §5.2.1).
-pub const NO_DATA_MS: u64 = 1_000;
+/// No valid PAT for this long is no data (PATs come at least each 500 ms, ISO/IEC 13818-1 by TR 101 290 §5.2.1): a second,
+/// less what telling it takes.
+pub const NO_DATA_MS: u64 = 900;
 /// Data for this long, and the ladder starts at its foot again.
 const RECOVERED_MS: u64 = 10_000;
 /// Status is read this often while data flow; more often makes some drivers lose packets.
 const LOOK_MS: u64 = 1_000;
-/// And this often while they do not.
+/// And this often while they do not, or no PAT came for [`UNEASY_MS`].
 const LOOK_SEEKING_MS: u64 = 100;
+/// A PAT is late after this: whether the lock is still there must be known before the data are missed.
+const UNEASY_MS: u64 = 600;
 /// The wait at the top, before the ladder starts again.
 const PAUSE_MS: u64 = 10_000;
 /// Between attempts to open.
@@ -193,7 +196,9 @@ pub struct Keeper {
     since_ms: u64,
     pat_ms: Option<u64>,
     good_since_ms: Option<u64>,
+    /// When the next look is planned, and when the last one was.
     look_ms: u64,
+    looked_ms: u64,
     open_failures: u32,
     reset_ms: Option<u64>,
     asked_ms: Option<u64>,
@@ -217,6 +222,7 @@ impl Keeper {
             pat_ms: None,
             good_since_ms: None,
             look_ms: now_ms,
+            looked_ms: now_ms,
             open_failures: 0,
             reset_ms: None,
             asked_ms: None,
@@ -376,10 +382,12 @@ impl Keeper {
                 return self.climb(now_ms);
             }
         }
-        if now_ms < self.look_ms {
+        let pause = if self.pat_ms.is_some_and(|pat| now_ms < pat + UNEASY_MS) { LOOK_MS } else { LOOK_SEEKING_MS };
+        // A look that is far off was planned while all was well.
+        if now_ms < self.look_ms.min(self.looked_ms + pause) {
             return None;
         }
-        self.look_ms = now_ms + if receiving { LOOK_MS } else { LOOK_SEEKING_MS };
+        (self.looked_ms, self.look_ms) = (now_ms, now_ms + pause);
         Some(Action::Look)
     }
 

@@ -1,9 +1,9 @@
 //! Every lost interval and whose fault it was, in packets, bytes and milliseconds.
 //!
-//! Pure. Four causes are told apart: the signal (the demodulator marked packets, counted blocks, or lost its lock), the
+//! Pure. Five causes are told apart: the signal (the demodulator marked packets, counted blocks, or lost its lock), the
 //! kernel's ring (it ran over, and threw all of it away), the transfer from the card (packets are missing with neither),
-//! and removal of the device. Bytes are what is known at least: continuity counters count modulo 16. What our own queues
-//! lose is counted by their readers.
+//! removal of the device, and our own queue (a viewer or a channel came too late to the input's ring). Bytes are what is
+//! known at least: continuity counters count modulo 16.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,8 @@ pub struct Losses {
     pub transfer: Loss,
     /// The device was away.
     pub removal: Loss,
+    /// Readers of the input's ring came too late: the sum over all of them.
+    pub own_queue: Loss,
 }
 
 /// What was seen in one look, a quarter of a second.
@@ -80,6 +82,14 @@ impl Ledger {
         let loss = if dark { &mut self.losses.signal } else { &mut self.losses.transfer };
         loss.add(bitrate_bps.saturating_mul(gap_ms) / 8000, gap_ms);
         self.explained = true;
+    }
+
+    /// Readers of the input's ring have lost so many bytes by now, since the input was opened; looked at each `ms`.
+    pub fn queue(&mut self, bytes: u64, ms: u64) {
+        let fresh = bytes.saturating_sub(self.losses.own_queue.bytes);
+        if fresh > 0 {
+            self.losses.own_queue.add(fresh, ms);
+        }
     }
 
     /// Attributes what a look found.
@@ -131,5 +141,9 @@ mod tests {
         ledger.removed(1_000, 8_000);
         ledger.look(window(0, 9, false));
         assert_eq!(ledger.losses().removal, Loss { times: 1, bytes: 1000, ms: 1000 });
+        for lost in [0, 376, 376, 564] {
+            ledger.queue(lost, 250);
+        }
+        assert_eq!(ledger.losses().own_queue, Loss { times: 2, bytes: 564, ms: 500 });
     }
 }

@@ -32,10 +32,14 @@ const BUFFER_BYTES: usize = 512 << 10;
 const READS_MAX: usize = 64;
 /// Packets of a multiplex come each millisecond; none for so long is a loss.
 const SILENCE_MS: u64 = 250;
+/// Packets are steady when the last came so long ago: three turns.
+const STEADY_MS: u64 = 60;
 /// A turn that comes later than this found the program standing still.
 const STOOD_STILL_MS: u64 = 400;
 /// A missing lock is told of after this.
 const TOLD_AFTER_MS: u64 = 1_500;
+/// The same words in a row are logged this often.
+const SAID_FOR_MS: u64 = 60_000;
 /// All figures are read this often.
 const FIGURES_MS: u64 = 1_000;
 /// A device that said it was gone and is still seen in sysfs is tried again after this.
@@ -126,6 +130,8 @@ struct Turning<'a> {
     ladder: LadderCounts,
     report: TunerReport,
     talk: Talk,
+    /// What was logged last, and when: the same is not said twice in a row within a minute.
+    said: (String, u64),
     buffer: Vec<u8>,
     read_ms: u64,
     tuned_ms: u64,
@@ -140,8 +146,9 @@ struct Turning<'a> {
     heard_ms: Option<u64>,
     /// The lock was away since then.
     dark: bool,
-    /// Rate of the multiplex when it was last received.
+    /// Rate of the multiplex when it was last received, and that of the last sample alone.
     bitrate_bps: u64,
+    sampled_bps: u64,
     /// The missing lock was told of.
     told_dark: bool,
 }
@@ -173,6 +180,7 @@ impl<'a> Turning<'a> {
             ladder,
             report,
             talk: Talk::default(),
+            said: (String::new(), 0),
             buffer: vec![0; BUFFER_BYTES],
             read_ms: now_ms,
             tuned_ms: u64::MAX,
@@ -185,6 +193,7 @@ impl<'a> Turning<'a> {
             heard_ms: None,
             dark: false,
             bitrate_bps: 0,
+            sampled_bps: 0,
             told_dark: false,
         }
     }
@@ -340,7 +349,8 @@ impl<'a> Turning<'a> {
             Answer::Looked(Ok(reading)) => {
                 let locked = reading.locked();
                 self.signal_trouble |= !locked;
-                self.dark |= !locked;
+                // Behind a tune of our own a missing lock says nothing of why the packets had stopped before.
+                self.dark |= !locked && self.heard_ms.is_none_or(|heard| self.tuned_ms <= heard);
                 if self.figures_ms == now_ms || !reading.strength.is_empty() || reading.legacy.is_some() {
                     let figures = self.meter.read(&reading, &self.session.feed.delivery);
                     self.signal_trouble |= figures.lost_blocks.is_some_and(|blocks| blocks > 0);
@@ -495,15 +505,19 @@ impl<'a> Turning<'a> {
             return;
         }
         if sample.at_ms != self.sampled_ms {
+            let ms = sample.at_ms.saturating_sub(self.sampled_ms).min(1_000);
+            self.ledger.queue(board.ring.counts().lost_bytes, ms);
             self.ledger.look(Window {
-                ms: sample.at_ms.saturating_sub(self.sampled_ms).min(1_000),
+                ms,
                 marked: sample.tei,
                 continuity_errors: sample.continuity_errors,
                 signal_trouble: std::mem::take(&mut self.signal_trouble),
             });
             self.sampled_ms = sample.at_ms;
-            if state == TunerState::Receiving && sample.bitrate_bps > 0 {
-                self.bitrate_bps = sample.bitrate_bps;
+            // A sample that ends in a silence is cut short, and says less than the rate was; so does one that begins in it.
+            if state == TunerState::Receiving && sample.packet_age_ms <= STEADY_MS {
+                let before = std::mem::replace(&mut self.sampled_bps, sample.bitrate_bps);
+                self.bitrate_bps = before.max(sample.bitrate_bps);
             }
             self.choose_pids(now_ms);
         }
@@ -550,8 +564,10 @@ impl<'a> Turning<'a> {
 
     /// Into the report always; into the log as often as a reader can bear.
     fn say(&mut self, words: String, now_ms: u64) {
-        if self.session.proving.is_none() && self.talk.may(now_ms) {
+        let again = self.said.0 == words && now_ms < self.said.1 + SAID_FOR_MS;
+        if !again && self.session.proving.is_none() && self.talk.may(now_ms) {
             tracing::warn!(tuner = %self.tuner.name, mux = %self.session.feed.delivery, words, "tuner");
+            self.said = (words.clone(), now_ms);
         }
         self.session.receiver.note(words, now_ms);
     }

@@ -104,9 +104,15 @@ fn render(status: &NodeStatus, refused: u64) -> String {
 
 /// Losses of a tuner with their labels.
 fn losses(tuner: &TunerReport) -> impl Iterator<Item = (String, Loss)> {
-    let Losses { signal, kernel_ring, transfer, removal } = tuner.losses;
+    let Losses { signal, kernel_ring, transfer, removal, own_queue } = tuner.losses;
     let name = escaped(&tuner.tuner);
-    let causes = [("signal", signal), ("kernel-ring", kernel_ring), ("transfer", transfer), ("removal", removal)];
+    let causes = [
+        ("signal", signal),
+        ("kernel-ring", kernel_ring),
+        ("transfer", transfer),
+        ("removal", removal),
+        ("own-queue", own_queue),
+    ];
     causes.into_iter().map(move |(cause, loss)| (format!("{{tuner=\"{name}\",cause=\"{cause}\"}}"), loss))
 }
 
