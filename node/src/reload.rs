@@ -68,6 +68,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("mqtt.url", old.mqtt_url != new.mqtt_url),
         ("input.ring_bytes", old.ring_bytes != new.ring_bytes),
         ("cards", old.cards != new.cards),
+        ("cam", old.cams != new.cams),
         ("tuners and muxes", old.inventory != new.inventory),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

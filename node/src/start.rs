@@ -34,10 +34,11 @@ use crate::{
         session::{Agent, Known},
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
+    cam::Cams,
     card::{CardSpec, Cards, desk::ProfileSpec, open_card::CardKey},
     config::{CardConfig, CardProfileConfig, Config},
     input::{
-        InputOptions, InputSet, Monotonic,
+        InputOptions, InputSet, Monotonic, Refinery,
         tuner::{pool::Tuners, replay::ReplayError},
     },
     output::{
@@ -47,7 +48,7 @@ use crate::{
     },
     reload::Reloader,
     stream::{
-        access::Descrambling,
+        access::{AccessStatus, Descrambling},
         anchors::Anchors,
         lineup::{Lineup, Surroundings},
     },
@@ -207,7 +208,8 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let mono = Monotonic::new();
     let cards = Cards::start(&opened.cards, &descrambling, mono);
     let access = Descrambling::new(cards.clone());
-    let inputs = open_inputs(config, &opened, receiving, (mono, &access))?;
+    let cams = Cams::start(&config.cams, &descrambling, (mono, Arc::clone(&opened.clock)));
+    let inputs = open_inputs(config, &opened, receiving, (mono, refinery(config, &opened, (&access, &cams))))?;
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
@@ -256,8 +258,18 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
-    serve(config, opened, Watched { inputs, uplink, known, cards, access }, &serving);
+    serve(config, opened, Watched { inputs, uplink, known, cards, access, cams }, &serving);
     Ok(())
+}
+
+/// What packets pass through: the eye of the modules, whose packets come clear, and the descrambler of the cards.
+fn refinery(config: &Config, opened: &Opened, (access, cams): (&Descrambling, &Cams)) -> Option<Refinery> {
+    let cards = (!opened.cards.is_empty()).then(|| access.refinery());
+    let modules = (!config.cams.is_empty()).then(|| cams.refinery());
+    match (modules, cards) {
+        (Some(modules), Some(cards)) => Some(modules.then(cards)),
+        (modules, cards) => modules.or(cards),
+    }
 }
 
 /// The inputs, with the tuners behind them and the descrambler before their rings.
@@ -265,9 +277,8 @@ fn open_inputs(
     config: &Config,
     opened: &Opened,
     receiving: Supervisor,
-    (mono, access): (Monotonic, &Descrambling),
+    (mono, refinery): (Monotonic, Option<Refinery>),
 ) -> Result<InputSet, RunError> {
-    let refinery = (!opened.cards.is_empty()).then(|| access.refinery());
     let options = InputOptions { ring_bytes: config.ring_bytes, refinery, ..InputOptions::default() };
     let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
     if !config.inventory.tuners.is_empty() {
@@ -301,10 +312,12 @@ struct Watched {
     known: Arc<ArcSwap<Known>>,
     cards: Cards,
     access: Descrambling,
+    cams: Cams,
 }
 
 fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor) {
-    let Watched { inputs, uplink, known, cards, access } = watched;
+    let Watched { inputs, uplink, known, cards, access, cams } = watched;
+    let modules = cams.clone();
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
         let known = known.load();
@@ -317,7 +330,8 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
             channels: known.channels.clone(),
             inputs: inputs.reports(),
             cards: cards.reports(),
-            access: access.reports(),
+            access: with_cams(access.reports(), &modules),
+            cams: modules.public_reports(),
             http: counters.counts(),
         }
     };
@@ -332,6 +346,7 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         tls: config.http.tls.is_some(),
         stopping: stopping.clone(),
         status: Box::new(status),
+        cams,
     };
     let (server, router) = (opened.server, http::router(Arc::new(shared)));
     info!(address = %server.address(), origin = opened.origin_url, "listening");
@@ -345,6 +360,16 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         let (drained, ()) = tokio::join!(server.run(router, token.clone()), told);
         info!(open = drained.open, cut = drained.cut, "http drained");
     });
+}
+
+/// Scrambled services with those that modules are asked for; what a module is asked for, no card is.
+fn with_cams(cards: Vec<AccessStatus>, cams: &Cams) -> Vec<AccessStatus> {
+    let modules: Vec<AccessStatus> = cams.public_reports().iter().flat_map(AccessStatus::of_cam).collect();
+    let of_card = |one: &AccessStatus| {
+        let same = |other: &AccessStatus| (&one.input, one.service) == (&other.input, other.service);
+        one.card.is_some() || !modules.iter().any(same)
+    };
+    cards.into_iter().filter(of_card).chain(modules.clone()).collect()
 }
 
 /// A configured card with its key read.

@@ -23,6 +23,7 @@ use super::{
     descramble::{Descrambler, GroupState},
 };
 use crate::{
+    cam::{CamStatus, status::ServiceStatus},
     card::{Cards, Inquiry, WordBox, desk::SeatView, profile::Trouble},
     input::{Refinery, Wanted},
 };
@@ -43,10 +44,30 @@ pub struct AccessStatus {
     pub state: &'static str,
     /// The card that was asked last.
     pub card: Option<String>,
+    /// The CAM that is to descramble it.
+    pub cam: Option<String>,
     /// Why it is scrambled; empty when it is not.
     pub trouble: String,
     /// Different ECMs seen.
     pub ecms: u64,
+}
+
+impl AccessStatus {
+    /// The services of a CAM.
+    #[must_use]
+    pub fn of_cam(cam: &CamStatus) -> Vec<Self> {
+        let of = |service: &ServiceStatus| Self {
+            input: service.input.clone(),
+            service: service.service,
+            systems: service.systems.clone(),
+            state: service.state,
+            card: None,
+            cam: Some(cam.name.clone()),
+            trouble: service.trouble.clone(),
+            ecms: 0,
+        };
+        cam.services.iter().map(of).collect()
+    }
 }
 
 /// Descrambling for all inputs of a node, and what it says of itself; clones are the same.
@@ -282,6 +303,7 @@ impl Access {
                     GroupState::NoWord | GroupState::WrongWord => "scrambled",
                 },
                 card: line.card.clone(),
+                cam: None,
                 trouble,
                 ecms: line.ecms,
             }

@@ -5,6 +5,7 @@
 //! viewer is told no more than a status; the cause is in the log and in the counters.
 
 mod answer;
+mod cams;
 mod capture;
 mod gate;
 mod live;
@@ -19,7 +20,7 @@ use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use headend_media::playlist::LivePath;
 use headend_rt::{CancellationToken, Clock, serve::Peer};
@@ -29,6 +30,7 @@ pub use gate::{Gate, Refused};
 pub use status::NodeStatus;
 
 use super::{channels::Channels, keys::KeyStore};
+use crate::cam::Cams;
 use answer::plain;
 
 /// What every request can reach.
@@ -53,6 +55,8 @@ pub struct Shared {
     pub stopping: CancellationToken,
     /// What the status page and the metrics ask the rest of the program.
     pub status: Box<dyn Fn() -> NodeStatus + Send + Sync>,
+    /// The CAMs, for the technician.
+    pub cams: Cams,
 }
 
 impl Shared {
@@ -74,6 +78,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/metrics", get(status::metrics))
         .route("/api/node/v1/status", get(status::status))
+        .route("/api/node/v1/cams", get(cams::list))
+        .route("/api/node/v1/cams/{name}/{order}", post(cams::order))
         .fallback(stream)
         .with_state(shared)
 }
