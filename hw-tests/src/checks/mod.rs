@@ -3,6 +3,7 @@
 //! A check takes the bench and a desk, and fails with a reason a technician can act on. It leaves the bench as found:
 //! the list puts the pretended card's knobs back before each one.
 
+mod cam;
 mod capture;
 mod desk;
 mod faults;
@@ -26,6 +27,7 @@ use anyhow::Result;
 
 use crate::{
     bench::{Bench, Tuner},
+    knobs::Knobs,
     line::Say,
 };
 
@@ -44,6 +46,8 @@ pub enum Need {
     VirtualMachine,
     /// The node's program.
     Node,
+    /// The node's program and the pretended card.
+    NodeOnKnobs,
 }
 
 /// One check.
@@ -60,8 +64,8 @@ const fn check(name: &'static str, need: Need, run: fn(&Bench, &mut Desk) -> Res
     Check { name, need, run }
 }
 
-/// Every check. `kernel-clean` is last: it looks at what the others did to the kernel.
-pub const CHECKS: &[Check] = &[
+/// The kernel's own interfaces and PC/SC; those of the node's CAMs follow ([`cam`]).
+const CHECKS: &[Check] = &[
     check("device-rules", Need::Tuner, rules::device),
     check("reopen-at-once", Need::Tuner, rules::reopen),
     check("two-frontends-one-demux", Need::Knobs, rules::two_frontends),
@@ -92,8 +96,10 @@ pub const CHECKS: &[Check] = &[
     check("card-pulled-in-command", Need::VirtualMachine, readers::pulled_in_command),
     check("reader-unplugged-in-use", Need::VirtualMachine, readers::unplugged),
     check("node-runs", Need::Node, node::runs),
-    check("kernel-clean", Need::VirtualMachine, kernel::clean),
 ];
+
+/// The last of all: it looks at what the others did to the kernel.
+const CLEAN: Check = check("kernel-clean", Need::VirtualMachine, kernel::clean);
 
 /// Runs the checks whose name contains `only`, and tells whether none failed.
 ///
@@ -101,7 +107,8 @@ pub const CHECKS: &[Check] = &[
 /// When the desk cannot be written to.
 pub fn run(bench: &Bench, desk: &mut Desk, only: &str) -> Result<bool> {
     let mut good = true;
-    for check in CHECKS.iter().filter(|check| check.name.contains(only) || check.name == "kernel-clean") {
+    let wanted = CHECKS.iter().chain(&cam::CHECKS).filter(|check| check.name.contains(only));
+    for check in wanted.chain([&CLEAN]) {
         if let Some(why) = missing(bench, check.need) {
             desk.say(&Say::Skip(check.name.into(), why.into()))?;
             continue;
@@ -129,6 +136,9 @@ fn missing(bench: &Bench, need: Need) -> Option<&'static str> {
         Need::Reader => (!bench.readers.is_empty(), "the bench has no reader"),
         Need::VirtualMachine => (bench.virtual_machine, "only in the virtual machine"),
         Need::Node => (bench.node.is_some(), "no headend-node was built"),
+        Need::NodeOnKnobs => {
+            (bench.node.is_some() && Knobs::of(0).is_some(), "needs headend-node and the pretended card")
+        }
     };
     (!there).then_some(why)
 }

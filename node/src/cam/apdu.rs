@@ -7,53 +7,53 @@ use super::length::{self, BYTES_MAX};
 /// Tags (EN 50221 table 58).
 pub mod tag {
     /// Resource manager.
-    pub const PROFILE_ENQUIRY: u32 = 0x9F_80_10;
+    pub const PROFILE_ENQUIRY: u32 = 0x009F_8010;
     /// The resources one side has.
-    pub const PROFILE: u32 = 0x9F_80_11;
+    pub const PROFILE: u32 = 0x009F_8011;
     /// Ask for the profile again.
-    pub const PROFILE_CHANGE: u32 = 0x9F_80_12;
+    pub const PROFILE_CHANGE: u32 = 0x009F_8012;
     /// Asks what the module is.
-    pub const APPLICATION_ENQUIRY: u32 = 0x9F_80_20;
+    pub const APPLICATION_ENQUIRY: u32 = 0x009F_8020;
     /// What the module is.
-    pub const APPLICATION: u32 = 0x9F_80_21;
+    pub const APPLICATION: u32 = 0x009F_8021;
     /// Asks for its menu.
-    pub const ENTER_MENU: u32 = 0x9F_80_22;
+    pub const ENTER_MENU: u32 = 0x009F_8022;
     /// Asks for its CA systems.
-    pub const CA_ENQUIRY: u32 = 0x9F_80_30;
+    pub const CA_ENQUIRY: u32 = 0x009F_8030;
     /// Its CA systems.
-    pub const CA: u32 = 0x9F_80_31;
+    pub const CA: u32 = 0x009F_8031;
     /// A service to descramble.
-    pub const CA_PMT: u32 = 0x9F_80_32;
+    pub const CA_PMT: u32 = 0x009F_8032;
     /// What it says to that.
-    pub const CA_PMT_REPLY: u32 = 0x9F_80_33;
+    pub const CA_PMT_REPLY: u32 = 0x009F_8033;
     /// Asks for the time.
-    pub const TIME_ENQUIRY: u32 = 0x9F_84_40;
+    pub const TIME_ENQUIRY: u32 = 0x009F_8440;
     /// The time.
-    pub const TIME: u32 = 0x9F_84_41;
+    pub const TIME: u32 = 0x009F_8441;
     /// Ends the dialogue.
-    pub const CLOSE_MMI: u32 = 0x9F_88_00;
+    pub const CLOSE_MMI: u32 = 0x009F_8800;
     /// Asks how it may draw.
-    pub const DISPLAY_CONTROL: u32 = 0x9F_88_01;
+    pub const DISPLAY_CONTROL: u32 = 0x009F_8801;
     /// How it may draw.
-    pub const DISPLAY_REPLY: u32 = 0x9F_88_02;
+    pub const DISPLAY_REPLY: u32 = 0x009F_8802;
     /// A text.
-    pub const TEXT_LAST: u32 = 0x9F_88_03;
+    pub const TEXT_LAST: u32 = 0x009F_8803;
     /// Part of a text.
-    pub const TEXT_MORE: u32 = 0x9F_88_04;
+    pub const TEXT_MORE: u32 = 0x009F_8804;
     /// A question.
-    pub const ENQUIRY: u32 = 0x9F_88_07;
+    pub const ENQUIRY: u32 = 0x009F_8807;
     /// What was answered.
-    pub const ANSWER: u32 = 0x9F_88_08;
+    pub const ANSWER: u32 = 0x009F_8808;
     /// A menu.
-    pub const MENU_LAST: u32 = 0x9F_88_09;
+    pub const MENU_LAST: u32 = 0x009F_8809;
     /// Part of a menu.
-    pub const MENU_MORE: u32 = 0x9F_88_0A;
+    pub const MENU_MORE: u32 = 0x009F_880A;
     /// What was chosen.
-    pub const MENU_ANSWER: u32 = 0x9F_88_0B;
+    pub const MENU_ANSWER: u32 = 0x009F_880B;
     /// A list.
-    pub const LIST_LAST: u32 = 0x9F_88_0C;
+    pub const LIST_LAST: u32 = 0x009F_880C;
     /// Part of a list.
-    pub const LIST_MORE: u32 = 0x9F_88_0D;
+    pub const LIST_MORE: u32 = 0x009F_880D;
 }
 
 /// An object, to be sent.
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(tag in 0x9F_80_00_u32..0x9F_FF_FF, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn what_was_written_is_read(tag in 0x009F_8000_u32..0x009F_FFFF, body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let bytes = [object(tag, &body), vec![1]].concat();
             prop_assert_eq!(split(&bytes), Some((tag, &body[..], &[1][..])));
         }

@@ -198,7 +198,7 @@ proptest! {
                 1 => bench.cam.raw(&bytes),
                 2 => bench.cam.raw(&[&[0x90, 2, 0, bytes.first().copied().unwrap_or(1) % 8], &bytes[..]].concat()),
                 3 => {
-                    let tag = 0x9F_80_00 | u32::from(bytes.first().copied().unwrap_or(0));
+                    let tag = 0x009F_8000 | u32::from(bytes.first().copied().unwrap_or(0));
                     bench.cam.raw(&[&[0x90, 2, 0, 1 + tag.to_be_bytes()[3] % 5][..], &apdu::object(tag, &bytes)].concat());
                 }
                 4 => bench.module.slot((wait % 2 == 0, wait % 3 == 0), bench.now_ms),

@@ -272,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_object_is_survived(tag in 0x9F_88_00_u32..0x9F_88_10, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_object_is_survived(tag in 0x009F_8800_u32..0x009F_8810, body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut dialogue = Dialogue::default();
             let _ = dialogue.hear(tag, &body);
             if let Some(screen) = dialogue.screen() {

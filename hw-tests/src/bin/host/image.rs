@@ -26,7 +26,12 @@ const PROGRAMS: [&str; 4] = [
     "/usr/lib/pcsc/drivers/ifd-ccid.bundle/Contents/Linux/libccid.so",
 ];
 /// Their settings.
-const SETTINGS: [&str; 2] = ["/usr/lib/pcsc/drivers/ifd-ccid.bundle/Contents/Info.plist", "/etc/libccid_Info.plist"];
+const SETTINGS: [&str; 3] = [
+    "/usr/lib/pcsc/drivers/ifd-ccid.bundle/Contents/Info.plist",
+    "/etc/libccid_Info.plist",
+    // The node's HTTPS client wants to trust somebody.
+    "/etc/ssl/certs/ca-certificates.crt",
+];
 
 /// Writes the archive and tells where it is.
 pub(crate) fn make(
