@@ -34,7 +34,7 @@ use crate::{
         session::{Agent, Known},
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
-    cam::Cams,
+    cam::{CamStatus, Cams},
     card::{CardSpec, Cards, desk::ProfileSpec, open_card::CardKey},
     config::{CardConfig, CardProfileConfig, Config},
     input::{
@@ -320,7 +320,7 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
     let modules = cams.clone();
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
-        let known = known.load();
+        let (known, modules) = (known.load(), modules.public_reports());
         NodeStatus {
             version: env!("CARGO_PKG_VERSION"),
             generation: known.generation,
@@ -331,7 +331,7 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
             inputs: inputs.reports(),
             cards: cards.reports(),
             access: with_cams(access.reports(), &modules),
-            cams: modules.public_reports(),
+            cams: modules,
             http: counters.counts(),
         }
     };
@@ -362,14 +362,23 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
     });
 }
 
-/// Scrambled services with those that modules are asked for; what a module is asked for, no card is.
-fn with_cams(cards: Vec<AccessStatus>, cams: &Cams) -> Vec<AccessStatus> {
-    let modules: Vec<AccessStatus> = cams.public_reports().iter().flat_map(AccessStatus::of_cam).collect();
-    let of_card = |one: &AccessStatus| {
-        let same = |other: &AccessStatus| (&one.input, one.service) == (&other.input, other.service);
-        one.card.is_some() || !modules.iter().any(same)
-    };
-    cards.into_iter().filter(of_card).chain(modules.clone()).collect()
+/// Scrambled services of cards and of modules. What a module has is shown for the module alone; what it refuses, only
+/// when no card is asked for it either.
+fn with_cams(cards: Vec<AccessStatus>, cams: &[CamStatus]) -> Vec<AccessStatus> {
+    let same = |one: &AccessStatus, other: &AccessStatus| (&one.input, one.service) == (&other.input, other.service);
+    let (mut taken, mut refused) = (vec![], vec![]);
+    for cam in cams {
+        for service in &cam.services {
+            let list = if service.list == "refused" { &mut refused } else { &mut taken };
+            list.push(AccessStatus::of_cam(&cam.name, service));
+        }
+    }
+    let mut shown: Vec<AccessStatus> =
+        cards.into_iter().filter(|card| !taken.iter().any(|module| same(card, module))).collect();
+    // A card that was never asked has nothing to say.
+    shown.retain(|card| card.card.is_some() || !refused.iter().any(|module| same(card, module)));
+    refused.retain(|module| !shown.iter().any(|card| same(card, module)));
+    shown.into_iter().chain(taken).chain(refused).collect()
 }
 
 /// A configured card with its key read.
@@ -395,5 +404,38 @@ fn birth(origin_url: &str) -> Birth {
         kernel: read("/proc/sys/kernel/osrelease"),
         slot: None,
         capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http", "dvb"].map(str::to_owned).to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cam::status::ServiceStatus;
+
+    #[test]
+    fn a_service_is_shown_once_with_who_has_it() {
+        let service = |number: u16, list| ServiceStatus {
+            input: "dvb://astra".to_owned(),
+            service: number,
+            label: String::new(),
+            systems: vec![],
+            list,
+            state: "scrambled",
+            since_ms: 0,
+            trouble: "module".to_owned(),
+        };
+        let services =
+            vec![service(1, "selected"), service(2, "refused"), service(3, "refused"), service(4, "waiting")];
+        let cam = CamStatus { name: "main".to_owned(), services, ..CamStatus::default() };
+        let card = |number: u16, card: Option<&str>| AccessStatus {
+            card: card.map(str::to_owned),
+            cam: None,
+            trouble: "card".to_owned(),
+            ..AccessStatus::of_cam("", &service(number, "selected"))
+        };
+        let cards = vec![card(1, Some("x")), card(2, Some("x")), card(3, None), card(5, None)];
+        let shown = with_cams(cards, &[cam]);
+        let words: Vec<String> = shown.iter().map(|one| format!("{} {}", one.service, one.trouble)).collect();
+        assert_eq!(words, ["2 card", "5 card", "1 module", "4 module", "3 module"]);
     }
 }

@@ -17,17 +17,20 @@ use super::{Check, Desk, Need, check, desk::ms};
 use crate::{
     bench::Bench,
     cam::{List, Mood},
+    node::Node,
     wait::{self, let_pass},
 };
 use stage::{SOON, Stage};
 
 /// The checks, the destructive ones last.
-pub(super) const CHECKS: [Check; 6] = [
+pub(super) const CHECKS: [Check; 8] = [
     check("cam-starts-and-descrambles", Need::NodeOnKnobs, starts),
     check("cam-second-service-is-added", Need::NodeOnKnobs, second),
     check("cam-menu-over-http", Need::NodeOnKnobs, menu),
     check("cam-pulled-and-put-back", Need::NodeOnKnobs, pulled),
+    check("cam-node-restarts", Need::NodeOnKnobs, restarts),
     check("cam-mute-busy-rubbish", Need::NodeOnKnobs, moods),
+    check("cam-driver-hangs", Need::NodeOnKnobs, hangs),
     check("cam-card-unplugged", Need::NodeOnKnobs, unplugged),
 ];
 
@@ -172,6 +175,36 @@ fn pulled(bench: &Bench, desk: &mut Desk) -> Result<()> {
     Ok(())
 }
 
+/// A node that starts beside a module at work begins a dialogue of its own with it, and tells it its services.
+fn restarts(bench: &Bench, desk: &mut Desk) -> Result<()> {
+    let mut stage = Stage::ready(bench)?;
+    let start = Instant::now();
+    let code = stage.node.stop()?;
+    ensure!(code == 0, "the node ended with {code}");
+    desk.figure("stopped-after", ms(start.elapsed()))?;
+    stage.module.played().lists.clear();
+    let start = Instant::now();
+    stage.start_again(bench)?;
+    stage.wait("the module to be ready", START, |cam| cam["state"] == "ready")?;
+    let told = || Ok((!stage.module.played().lists.is_empty()).then_some(()));
+    wait::until("the list", SOON, told)?;
+    stage.clear(1)?;
+    desk.figure("clear-after-start", ms(start.elapsed()))?;
+    let words: Vec<String> = stage.module.played().lists.iter().map(words).collect();
+    ensure!(words == ["only 1 command 1"], "{words:?}");
+    let verb = Node::verb(bench.node.as_deref().context("the node's program")?, &stage.home, "cam", &["--json"])?;
+    let slots: Value = serde_json::from_slice(&verb.stdout).context("the verb's answer")?;
+    let own = |one: &&Value| one["device"] == "platform:headend-tuner.0/0.0";
+    let slot = slots.as_array().and_then(|slots| slots.iter().find(own)).context("the verb does not show the slot")?;
+    ensure!(slot["state"] == "in-use" && slot["cam"] == "main", "{slot}");
+    stage.node.stop()?;
+    let verb = Node::verb(bench.node.as_deref().context("the node's program")?, &stage.home, "cam", &[])?;
+    let text = String::from_utf8_lossy(&verb.stdout).into_owned();
+    desk.figure("verb", text.lines().next().unwrap_or_default())?;
+    ensure!(text.contains("(/dev/dvb/adapter0/ca0, cam main): ready"), "{text}");
+    Ok(())
+}
+
 /// A module that goes mute, takes nothing or talks rubbish disturbs neither the free service nor the HTTP interface, is
 /// said, reset, and works again when it can.
 fn moods(bench: &Bench, desk: &mut Desk) -> Result<()> {
@@ -208,6 +241,36 @@ fn moods(bench: &Bench, desk: &mut Desk) -> Result<()> {
         desk.figure(&format!("{name}-well-again"), format!("clear after {} and {resets} resets", ms(well.elapsed())))?;
     }
     Ok(())
+}
+
+/// A driver that does not come back for 8 s at each transfer: said, and nobody else waits for it.
+fn hangs(bench: &Bench, desk: &mut Desk) -> Result<()> {
+    let stage = Stage::ready(bench)?;
+    let before = stage.free()?;
+    stage.knobs.set_card("cam_hang_ms", 8_000)?;
+    let hangs = |cam: &Value| cam["advice"].as_str().is_some_and(|words| words.contains("driver"));
+    let (_, took) = stage.wait("the hang to be said", SOON, hangs)?;
+    desk.figure("said-after", ms(took))?;
+    let (mut answers, start) = (vec![], Instant::now());
+    while start.elapsed() < Duration::from_secs(5) {
+        for path in ["/api/node/v1/cams", "/api/node/v1/status"] {
+            let (code, _, took) = stage.node.get(path)?;
+            ensure!(code == 200, "{path} answers {code}");
+            answers.push(took);
+        }
+        let_pass(Duration::from_millis(50));
+    }
+    let longest = answers.iter().max().copied().unwrap_or_default();
+    let late = answers.iter().filter(|answer| **answer >= Duration::from_millis(50)).count();
+    desk.figure("answers", format!("{} of them, longest {}, {late} over 50 ms", answers.len(), ms(longest)))?;
+    ensure!(late * 50 <= answers.len(), "{late} of {} answers took over 50 ms", answers.len());
+    let after = stage.free()?;
+    ensure!(after.1 == before.1 && after.0 > before.0, "the multiplex suffered: {before:?} to {after:?}");
+    stage.knobs.set_card("cam_hang_ms", 0)?;
+    let start = Instant::now();
+    stage.wait("the module to be ready again", Duration::from_secs(60), |cam| cam["state"] == "ready")?;
+    stage.clear(1)?;
+    desk.figure("clear-after-the-driver-is-back", ms(start.elapsed()))
 }
 
 /// The card goes with a working module in it: nothing holds the driver, and everything comes back with it.

@@ -228,7 +228,7 @@ impl Node {
     /// When it is still there after 20 s.
     pub fn stop(&mut self) -> Result<i32> {
         self.signal(Signal::SIGTERM)?;
-        let ended = || Ok(self.child.try_wait().context("wait for the node")?);
+        let ended = || self.child.try_wait().context("wait for the node");
         let (status, _) = wait::until("the node to stop", STOP, ended)?;
         Ok(status.code().unwrap_or(-1))
     }

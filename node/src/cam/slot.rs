@@ -23,6 +23,8 @@ use crate::input::tuner::place::{Place, port_of};
 
 /// Nodes of `/sys/class/dvb` that are looked at.
 const NODES_MAX: usize = 2_048;
+/// Slots of one device; the kernel looks beyond its list for one too many.
+const SLOTS_MAX: u8 = 8;
 
 /// A ca device that is there now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +131,7 @@ pub enum SlotError {
 pub struct Slots {
     file: File,
     node: String,
+    count: u8,
     buffer: Vec<u8>,
 }
 
@@ -147,12 +150,19 @@ impl Slots {
         let file = opened
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
             .map_err(failed("open"))?;
-        let kind = ca::capabilities(&file).map_err(failed("read the kind of"))?.slot_type;
-        if kind & sys::CA_CI_LINK == 0 {
+        let sys::ca_caps { slot_num, slot_type, .. } = ca::capabilities(&file).map_err(failed("read the kind of"))?;
+        if slot_type & sys::CA_CI_LINK == 0 {
             return Err(SlotError::HighLevel { node });
         }
         // Slot, connection and the longest message.
-        Ok(Self { file, node, buffer: vec![0; BYTES_MAX + 16] })
+        let count = u8::try_from(slot_num).unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
+        Ok(Self { file, node, count, buffer: vec![0; BYTES_MAX + 16] })
+    }
+
+    /// How many slots it has.
+    #[must_use]
+    pub fn count(&self) -> u8 {
+        self.count
     }
 
     /// Whether a module is in the slot, and whether its link works.
@@ -160,6 +170,9 @@ impl Slots {
     /// # Errors
     /// [`SlotError`]: EINVAL when there is no such slot.
     pub fn state(&self, slot: u8) -> Result<(bool, bool), SlotError> {
+        if slot >= self.count {
+            return Err(self.failed("look at a slot of", Errno::EINVAL));
+        }
         let flags = ca::slot(&self.file, slot.into()).map_err(|errno| self.failed("look at a slot of", errno))?.flags;
         Ok((flags & sys::CA_CI_MODULE_PRESENT != 0, flags & sys::CA_CI_MODULE_READY != 0))
     }

@@ -23,7 +23,7 @@ use super::{
     descramble::{Descrambler, GroupState},
 };
 use crate::{
-    cam::{CamStatus, status::ServiceStatus},
+    cam::status::ServiceStatus,
     card::{Cards, Inquiry, WordBox, desk::SeatView, profile::Trouble},
     input::{Refinery, Wanted},
 };
@@ -53,20 +53,19 @@ pub struct AccessStatus {
 }
 
 impl AccessStatus {
-    /// The services of a CAM.
+    /// A service that a CAM is to descramble.
     #[must_use]
-    pub fn of_cam(cam: &CamStatus) -> Vec<Self> {
-        let of = |service: &ServiceStatus| Self {
+    pub fn of_cam(cam: &str, service: &ServiceStatus) -> Self {
+        Self {
             input: service.input.clone(),
             service: service.service,
             systems: service.systems.clone(),
             state: service.state,
             card: None,
-            cam: Some(cam.name.clone()),
+            cam: Some(cam.to_owned()),
             trouble: service.trouble.clone(),
             ecms: 0,
-        };
-        cam.services.iter().map(of).collect()
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) struct Stage {
     pub(super) module: Module,
     pub(super) cable: Cable,
     pub(super) knobs: Knobs,
+    pub(super) home: Home,
     put_in: Mutex<Instant>,
 }
 
@@ -45,6 +46,7 @@ impl Stage {
         let knobs = Knobs::of(0).context("no pretended card")?;
         knobs.reset()?;
         knobs.set_card("cam", 0)?;
+        knobs.set_card("cam_hang_ms", 0)?;
         let clear = Arc::new(AtomicU32::new(0));
         let module = Module::start(Path::new("/dev/headend-cam0"), Arc::clone(&clear))?;
         let cable = Cable::start(&knobs.air(), clear)?;
@@ -52,7 +54,7 @@ impl Stage {
         let home = Home::prepare(Path::new("/tmp/cam"), &[channel(1), channel(2), channel(3)], LINES, 5_000)?;
         let node = Node::start(program, &home)?;
         node.wait_input("sat", "the multiplex to be received", SOON, |input| input["tuner"]["state"] == "receiving")?;
-        Ok(Self { node, module, cable, knobs, put_in: Mutex::new(Instant::now()) })
+        Ok(Self { node, module, cable, knobs, home, put_in: Mutex::new(Instant::now()) })
     }
 
     /// A module that works, and service 1 clear by it.
@@ -62,6 +64,12 @@ impl Stage {
         stage.wait("the module to be ready", SOON, |cam| cam["state"] == "ready")?;
         stage.clear(1)?;
         Ok(stage)
+    }
+
+    /// Starts the node anew on the state it has.
+    pub(super) fn start_again(&mut self, bench: &Bench) -> Result<()> {
+        self.node = Node::start(bench.node.as_deref().context("the node's program")?, &self.home)?;
+        Ok(())
     }
 
     /// Puts the module in, or pulls it.
