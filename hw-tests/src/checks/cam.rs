@@ -143,7 +143,7 @@ fn menu(bench: &Bench, desk: &mut Desk) -> Result<()> {
     desk.figure("module-heard", &answers)?;
     ensure!(answers == "choice 2, text 1234, choice 1, close", "{answers}");
     let refusals = stage.refusals()?;
-    desk.figure("form, foreign page, unknown CAM, unknown order", format!("{refusals:?}"))?;
+    desk.figure("refusals", format!("form, foreign page, unknown CAM, unknown order: {refusals:?}"))?;
     ensure!(refusals == [415, 403, 404, 404], "{refusals:?}");
     stage.clear(1).map(drop)
 }
