@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Plug and unplug, in the order of the dvb-usb drivers: the data stops first, then
- * the frontends go, then the demux waits until its last descriptor is closed.
+ * the frontends go, then ca device and demux wait until their last descriptor is closed.
  */
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -92,12 +92,17 @@ static int card_register(struct socket *socket, struct card *card)
 	err = demux_register(socket, card);
 	if (err)
 		goto no_demux;
+	err = ca_register(socket, card);
+	if (err)
+		goto no_ca;
 	err = tuners_register(socket, card);
 	if (err)
 		goto no_tuners;
 	return 0;
 
 no_tuners:
+	dvb_ca_en50221_release(&card->ca);
+no_ca:
 	demux_unregister(card);
 no_demux:
 	dvb_unregister_adapter(&card->adapter);
@@ -142,6 +147,9 @@ void card_unplug(struct socket *socket)
 		journal_note(&socket->journal, "unplug begin");
 		tuners_unregister(card, FRONTENDS);
 		journal_note(&socket->journal, "unplug frontends gone");
+		/* Waits, without a sign to anybody, until whoever has it open closes it. */
+		dvb_ca_en50221_release(&card->ca);
+		journal_note(&socket->journal, "unplug ca gone");
 		demux_unregister(card);
 		dvb_unregister_adapter(&card->adapter);
 		journal_note(&socket->journal, "unplug end");

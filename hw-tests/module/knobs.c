@@ -152,7 +152,7 @@ static const struct file_operations defaults_fops = {
 	.llseek = noop_llseek,
 };
 
-static void publish_number(struct dentry *dir, const char *name, s64 *number)
+void publish_number(struct dentry *dir, const char *name, s64 *number)
 {
 	debugfs_create_file(name, 0644, dir, number, &number_fops);
 }
@@ -212,6 +212,7 @@ void knobs_publish(struct socket *socket, struct dentry *root)
 	publish_number(socket->dir, "packets_in", &socket->packets_in);
 	publish_number(socket->dir, "packets_dropped", &socket->packets_dropped);
 	publish_number(socket->dir, "feeds", &socket->feeds);
+	cam_publish(socket);
 	for (kind = 0; kind < FRONTENDS; kind++)
 		publish_frontend(socket, kind);
 }

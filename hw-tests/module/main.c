@@ -73,6 +73,7 @@ static void socket_destroy(struct socket *socket)
 	cards_free(socket);
 	if (!IS_ERR_OR_NULL(socket->parent))
 		platform_device_unregister(socket->parent);
+	cam_destroy(socket);
 	journal_destroy(&socket->journal);
 	kfree(socket->bounce);
 	kfree(socket);
@@ -94,6 +95,9 @@ static int socket_open(struct socket *socket)
 	socket->misc.name = socket->name;
 	socket->misc.fops = &air_fops;
 	err = misc_register(&socket->misc);
+	if (err)
+		return err;
+	err = cam_create(socket);
 	if (err)
 		return err;
 	knobs_publish(socket, root);

@@ -16,6 +16,7 @@
 #include <linux/platform_device.h>
 #include <linux/spinlock.h>
 #include <media/dmxdev.h>
+#include <media/dvb_ca_en50221.h>
 #include <media/dvb_demux.h>
 #include <media/dvb_frontend.h>
 #include <media/dvbdev.h>
@@ -24,6 +25,8 @@
 #define JOURNAL_LINES 512
 #define JOURNAL_LINE_BYTES 384
 #define CARRIERS_MAX 16
+#define FRAGMENT_BYTES 512
+#define FRAGMENTS 64
 
 enum { TERRESTRIAL, SATELLITE, FRONTENDS };
 
@@ -82,8 +85,38 @@ struct tuner {
 	unsigned long lock_at;     /* jiffies */
 };
 
+/* One piece of a message on the link between host and module. */
+struct fragment {
+	u16 len;
+	u8 bytes[FRAGMENT_BYTES];
+};
+
+struct fragments {
+	unsigned int first;
+	unsigned int count;
+	struct fragment list[FRAGMENTS];
+};
+
+/* What is in the slot of the common interface; it stays there when the card is unplugged. */
+struct cam {
+	char name[24];
+	struct miscdevice misc;    /* the test plays the module here */
+	spinlock_t lock;           /* the queues and the registers */
+	struct fragments *to_host;
+	struct fragments *to_test;
+	bool inserted;
+	int changed;               /* since the core looked last */
+	u8 option;                 /* the configuration the core chose */
+	u8 command;
+	unsigned int at;           /* next byte of an answer of two */
+	unsigned long ready_at;    /* jiffies */
+	s64 ready_ms;              /* from reset until it is ready */
+	s64 hang_ms;               /* each transfer of data sleeps so long */
+};
+
 struct card {
 	struct dvb_adapter adapter;
+	struct dvb_ca_en50221 ca;
 	struct dvb_demux demux;
 	struct dmxdev dmxdev;
 	struct tuner tuners[FRONTENDS];
@@ -97,6 +130,7 @@ struct socket {
 	struct miscdevice misc;
 	struct dentry *dir;
 	struct journal journal;
+	struct cam cam;
 	struct knobs knobs[FRONTENDS];
 	struct mutex plug;         /* one plug or unplug at a time */
 	struct mutex feed;         /* card, streaming and the bounce buffer */
@@ -127,7 +161,14 @@ int card_plug(struct socket *socket);
 void card_unplug(struct socket *socket);
 void cards_free(struct socket *socket);
 
+/* ca.c */
+int ca_register(struct socket *socket, struct card *card);
+int cam_create(struct socket *socket);
+void cam_publish(struct socket *socket);
+void cam_destroy(struct socket *socket);
+
 /* knobs.c */
+void publish_number(struct dentry *dir, const char *name, s64 *number);
 void knobs_publish(struct socket *socket, struct dentry *root);
 
 /* main.c */

@@ -7,6 +7,7 @@
 
 pub mod air;
 pub mod bench;
+pub mod cam;
 pub mod card;
 pub mod checks;
 pub mod dvb;

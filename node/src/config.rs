@@ -4,6 +4,7 @@
 //! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
 
 mod biss;
+mod cams;
 mod cards;
 
 use std::{
@@ -17,7 +18,10 @@ use headend_rt::config::{self, ConfigError, Network};
 use headend_wire::{NodeName, SiteName};
 use serde::Deserialize;
 
-use crate::input::tuner::inventory::{AntennaFile, Inventory, TunerFile};
+use crate::{
+    cam::CamSpec,
+    input::tuner::inventory::{AntennaFile, Inventory, TunerFile},
+};
 
 pub use biss::BissConfig;
 pub use cards::{CardConfig, CardProfileConfig};
@@ -48,6 +52,8 @@ struct File {
     cards: Vec<cards::CardFile>,
     #[serde(default)]
     biss: Vec<biss::BissFile>,
+    #[serde(default)]
+    cam: Vec<cams::CamFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,6 +143,8 @@ pub struct Config {
     pub cards: Vec<CardConfig>,
     /// Session words of contribution feeds.
     pub biss: Vec<BissConfig>,
+    /// CAMs in the common interfaces of tuner cards.
+    pub cams: Vec<CamSpec>,
 }
 
 /// The node's listener.
@@ -196,6 +204,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
     let cards = cards::check(file.cards).map_err(|reason| ("cards".into(), reason))?;
     let biss = biss::check(file.biss).map_err(|reason| ("biss".into(), reason))?;
+    let cams = cams::check(&file.cam, &inventory).map_err(|(key, text)| (Cow::Owned(key), text))?;
     Ok(Config {
         site: file.site,
         name: file.name,
@@ -216,6 +225,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         inventory,
         cards,
         biss,
+        cams,
     })
 }
 
@@ -296,6 +306,34 @@ mod tests {
             &format!("{one}[[biss]]\n{one}"),
             "/node.toml:5: `biss` names udp://239.1.1.1:5000 with this service twice",
         );
+    }
+
+    #[test]
+    fn cams_are_checked() {
+        let check_cam = |lines: &str, want: &str| {
+            let head = "site = 'c'\nname = 'car-1'\n[controller]\nurl = 'https://c:8443'\n[[antenna]]\nname = 'roof'\n\
+                        terrestrial = true\n[[tuner]]\nname = 't'\ndevice = 'usb:1-1/0.1'\nantennas = ['roof']\n[[cam]]\n\
+                        name = 'main'\n";
+            check_text(&format!("{head}{lines}"), want);
+        };
+        check_cam("device = 'usb:1-1'\nsystems = ['0500', '0x1800']\n", "car-1");
+        check_cam("device = 'usb:1-2'\ntuners = ['t']\n", "car-1");
+        check_cam(
+            "device = 'usb:1-1/1.0'\n",
+            "/node.toml:14: `cam#1.device` is usb:1-1/1.0, but no [[tuner]] is on this device; give `tuners = [...]`, the names \
+             of those whose packets go through it",
+        );
+        let wrong = |text: &str| format!("/node.toml:15: `cam#1.{text}");
+        let device = "device = 'usb:1-1'\n";
+        check_cam(
+            &format!("{device}tuners = ['x']\n"),
+            &wrong("tuners` has \"x\", which is no [[tuner]] of this file"),
+        );
+        check_cam(
+            &format!("{device}systems = ['sky']\n"),
+            &wrong("systems` has \"sky\"; write CA_system_IDs in hexadecimal: \"0500\""),
+        );
+        check_cam(&format!("{device}spacing_ms = 5\n"), &wrong("spacing_ms` is 5; from 100 to 120000"));
     }
 
     #[test]

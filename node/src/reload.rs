@@ -73,6 +73,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("input.prove_every_s", old.prove_every != new.prove_every),
         ("cards", old.cards != new.cards),
         ("biss", old.biss != new.biss),
+        ("cam", old.cams != new.cams),
         ("tuners and muxes", old.inventory != new.inventory),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

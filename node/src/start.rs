@@ -37,10 +37,11 @@ use crate::{
         session::{Agent, Known},
         uplink::{Halves, Speaker, Uplink, UplinkError},
     },
+    cam::{CamStatus, Cams},
     card::{CardSpec, Cards, Word, desk::ProfileSpec, open_card::CardKey, word::Algorithm},
     config::{BissConfig, CardConfig, CardProfileConfig, Config},
     input::{
-        InputOptions, InputSet, Monotonic,
+        InputOptions, InputSet, Monotonic, Refinery,
         tuner::{pool::Tuners, replay::ReplayError},
     },
     output::{
@@ -50,7 +51,7 @@ use crate::{
     },
     reload::Reloader,
     stream::{
-        access::{BissSpec, Descrambling},
+        access::{AccessStatus, BissSpec, Descrambling},
         anchors::Anchors,
         lineup::{Lineup, Surroundings},
     },
@@ -231,7 +232,9 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let mono = Monotonic::new();
     let cards = Cards::start(&opened.cards, &descrambling, mono);
     let access = Descrambling::new(cards.clone(), opened.biss.clone());
-    let (inputs, tuners) = open_inputs(config, &opened, receiving, (mono, &access))?;
+    let cams = Cams::start(&config.cams, &descrambling, (mono, Arc::clone(&opened.clock)));
+    let refinery = refinery(config, &opened, (&access, &cams));
+    let (inputs, tuners) = open_inputs(config, &opened, receiving, (mono, refinery))?;
     let hearts = Heartbeats::default();
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
@@ -266,6 +269,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         key_url,
         known: Arc::clone(&known),
         cards: cards.clone(),
+        cams: cams.clone(),
         inputs: inputs.clone(),
         tuners: tuners.clone(),
         clock: Arc::clone(&opened.clock),
@@ -282,8 +286,19 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
-    serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access }, &serving);
+    serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access, cams }, &serving);
     Ok(())
+}
+
+/// What packets pass through: the eye of the modules, whose packets come clear, and the descrambler of the cards.
+fn refinery(config: &Config, opened: &Opened, (access, cams): (&Descrambling, &Cams)) -> Option<Refinery> {
+    let keyed = !opened.cards.is_empty() || !opened.biss.is_empty();
+    let cards = keyed.then(|| access.refinery());
+    let modules = (!config.cams.is_empty()).then(|| cams.refinery());
+    match (modules, cards) {
+        (Some(modules), Some(cards)) => Some(modules.then(cards)),
+        (modules, cards) => modules.or(cards),
+    }
 }
 
 /// The inputs, with the tuners behind them and the descrambler before their rings.
@@ -291,10 +306,8 @@ fn open_inputs(
     config: &Config,
     opened: &Opened,
     receiving: Supervisor,
-    (mono, access): (Monotonic, &Descrambling),
+    (mono, refinery): (Monotonic, Option<Refinery>),
 ) -> Result<(InputSet, Tuners), RunError> {
-    let scrambled = !opened.cards.is_empty() || !opened.biss.is_empty();
-    let refinery = scrambled.then(|| access.refinery());
     let options = InputOptions { ring_bytes: config.ring_bytes, refinery, ..InputOptions::default() };
     let tuners = Tuners::new(config.inventory.clone()).map_err(RunError::Tuners)?;
     if !config.inventory.tuners.is_empty() {
@@ -334,13 +347,15 @@ struct Watched {
     known: Arc<ArcSwap<Known>>,
     cards: Cards,
     access: Descrambling,
+    cams: Cams,
 }
 
 fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor) {
-    let Watched { inputs, tuners, uplink, known, cards, access } = watched;
+    let Watched { inputs, tuners, uplink, known, cards, access, cams } = watched;
+    let modules = cams.clone();
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
-        let known = known.load();
+        let (known, modules) = (known.load(), modules.public_reports());
         NodeStatus {
             version: env!("CARGO_PKG_VERSION"),
             generation: known.generation,
@@ -353,7 +368,8 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
             inputs: inputs.reports(),
             tuners: tuners.seats(),
             cards: cards.reports(),
-            access: access.reports(),
+            access: with_cams(access.reports(), &modules),
+            cams: modules,
             http: counters.counts(),
         }
     };
@@ -370,6 +386,7 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         tls: config.http.tls.is_some(),
         stopping: stopping.clone(),
         status: Box::new(status),
+        cams,
     };
     let (server, router) = (opened.server, http::router(Arc::new(shared)));
     info!(address = %server.address(), origin = opened.origin_url, "listening");
@@ -383,6 +400,25 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         let (drained, ()) = tokio::join!(server.run(router, token.clone()), told);
         info!(open = drained.open, cut = drained.cut, "http drained");
     });
+}
+
+/// Scrambled services of cards and of modules. What a module has is shown for the module alone; what it refuses, only
+/// when no card is asked for it either.
+fn with_cams(cards: Vec<AccessStatus>, cams: &[CamStatus]) -> Vec<AccessStatus> {
+    let same = |one: &AccessStatus, other: &AccessStatus| (&one.input, one.service) == (&other.input, other.service);
+    let (mut taken, mut refused) = (vec![], vec![]);
+    for cam in cams {
+        for service in &cam.services {
+            let list = if service.list == "refused" { &mut refused } else { &mut taken };
+            list.push(AccessStatus::of_cam(&cam.name, service));
+        }
+    }
+    let mut shown: Vec<AccessStatus> =
+        cards.into_iter().filter(|card| !taken.iter().any(|module| same(card, module))).collect();
+    // A card that was never asked has nothing to say.
+    shown.retain(|card| card.card.is_some() || !refused.iter().any(|module| same(card, module)));
+    refused.retain(|module| !shown.iter().any(|card| same(card, module)));
+    shown.into_iter().chain(taken).chain(refused).collect()
 }
 
 /// A configured card with its key read.
@@ -419,5 +455,38 @@ fn birth(origin_url: &str) -> Birth {
         kernel: read("/proc/sys/kernel/osrelease"),
         slot: None,
         capabilities: ["hls", "http-ts", "file", "udp", "rtp", "http", "dvb"].map(str::to_owned).to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cam::status::ServiceStatus;
+
+    #[test]
+    fn a_service_is_shown_once_with_who_has_it() {
+        let service = |number: u16, list| ServiceStatus {
+            input: "dvb://astra".to_owned(),
+            service: number,
+            label: String::new(),
+            systems: vec![],
+            list,
+            state: "scrambled",
+            since_ms: 0,
+            trouble: "module".to_owned(),
+        };
+        let services =
+            vec![service(1, "selected"), service(2, "refused"), service(3, "refused"), service(4, "waiting")];
+        let cam = CamStatus { name: "main".to_owned(), services, ..CamStatus::default() };
+        let card = |number: u16, card: Option<&str>| AccessStatus {
+            card: card.map(str::to_owned),
+            cam: None,
+            trouble: "card".to_owned(),
+            ..AccessStatus::of_cam("", &service(number, "selected"))
+        };
+        let cards = vec![card(1, Some("x")), card(2, Some("x")), card(3, None), card(5, None)];
+        let shown = with_cams(cards, &[cam]);
+        let words: Vec<String> = shown.iter().map(|one| format!("{} {}", one.service, one.trouble)).collect();
+        assert_eq!(words, ["2 card", "5 card", "1 module", "4 module", "3 module"]);
     }
 }

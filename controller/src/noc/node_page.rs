@@ -92,7 +92,7 @@ impl Say {
     fn losses(&self, tuner: &TunerHealth) -> String {
         let losses = tuner.losses;
         let one = |loss: TunerLoss| format!("{} / {} ms", size(loss.bytes, self.language), loss.ms);
-        [losses.signal, losses.kernel_ring, losses.transfer, losses.removal].map(one).join(", ")
+        [losses.signal, losses.kernel_ring, losses.transfer, losses.removal, losses.own_queue].map(one).join(", ")
     }
 
     fn card_is_well(&self, card: &CardHealth) -> bool {

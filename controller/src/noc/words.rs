@@ -58,7 +58,7 @@ headend_rt::words! {
     level: "Level", "Niveau";
     margin: "Margin", "Marge";
     step: "Step", "Étape";
-    losses: "Losses: signal, kernel, transfer, removal", "Pertes : signal, noyau, transfert, retrait";
+    losses: "Losses: signal, kernel, transfer, removal, own queue", "Pertes : signal, noyau, transfert, retrait, file";
     backup: "As a backup", "En secours";
     proven: "proven", "éprouvés";
     runbook: "what to do", "que faire";

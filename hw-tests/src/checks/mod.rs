@@ -3,6 +3,7 @@
 //! A check takes the bench and a desk, and fails with a reason a technician can act on. It leaves the bench as found:
 //! the list puts the pretended card's knobs back before each one.
 
+mod cam;
 mod capture;
 mod desk;
 mod faults;
@@ -47,6 +48,8 @@ pub enum Need {
     Node,
     /// The node's program and three pretended cards.
     NodeOnCards,
+    /// The node's program and the pretended card.
+    NodeOnKnobs,
 }
 
 /// One check.
@@ -63,7 +66,7 @@ const fn check(name: &'static str, need: Need, run: fn(&Bench, &mut Desk) -> Res
     Check { name, need, run }
 }
 
-/// The kernel's own interfaces and PC/SC; those of the node follow ([`node`]).
+/// The kernel's own interfaces and PC/SC; those of the node ([`node`]) and of its CAMs ([`cam`]) follow.
 const CHECKS: &[Check] = &[
     check("device-rules", Need::Tuner, rules::device),
     check("reopen-at-once", Need::Tuner, rules::reopen),
@@ -105,7 +108,7 @@ const CLEAN: Check = check("kernel-clean", Need::VirtualMachine, kernel::clean);
 /// When the desk cannot be written to.
 pub fn run(bench: &Bench, desk: &mut Desk, only: &str) -> Result<bool> {
     let mut good = true;
-    let wanted = CHECKS.iter().chain(&node::CHECKS).filter(|check| check.name.contains(only));
+    let wanted = CHECKS.iter().chain(&node::CHECKS).chain(&cam::CHECKS).filter(|check| check.name.contains(only));
     for check in wanted.chain([&CLEAN]) {
         if let Some(why) = missing(bench, check.need) {
             desk.say(&Say::Skip(check.name.into(), why.into()))?;
@@ -136,6 +139,9 @@ fn missing(bench: &Bench, need: Need) -> Option<&'static str> {
         Need::Node => (bench.node.is_some(), "no headend-node was built"),
         Need::NodeOnCards => {
             (bench.node.is_some() && Knobs::of(2).is_some(), "needs headend-node and three pretended cards")
+        }
+        Need::NodeOnKnobs => {
+            (bench.node.is_some() && Knobs::of(0).is_some(), "needs headend-node and the pretended card")
         }
     };
     (!there).then_some(why)

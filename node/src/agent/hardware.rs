@@ -1,6 +1,6 @@
-//! Cards and tuners in the words of the wire, and what of them is worth an event.
+//! Cards, modules and tuners in the words of the wire, and what of them is worth an event.
 //!
-//! Pure. A trouble is told once when it begins and once when it is over; a card that is put in and taken out all day is
+//! Pure. A trouble is told once when it begins and once when it is over; a card or module that is put in and taken out all day is
 //! told of once a minute. An entitlement is told a fortnight, three days and no day before its end.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use headend_wire::{
 use jiff::Timestamp;
 
 use crate::{
+    cam::{CamState, CamStatus},
     card::{CardState, CardStatus},
     input::{
         report::InputReport,
@@ -25,10 +26,10 @@ use crate::{
     },
 };
 
-/// A card may take this long to be opened before it counts as trouble.
-const CARD_PATIENCE_MS: u64 = 5_000;
-/// One card is told of so often at most.
-const CARD_AGAIN_MS: u64 = 60_000;
+/// A card or a module may be in trouble for this long before it is told: one that is opened or reset needs time.
+const PATIENCE_MS: u64 = 5_000;
+/// One of them is told of so often at most.
+const AGAIN_MS: u64 = 60_000;
 /// Days before the end of an entitlement at which it is told.
 const DAYS_TOLD: [i64; 3] = [0, 3, 14];
 /// Failed proofs named in a report.
@@ -93,6 +94,7 @@ fn tuner(seat: &SeatReport, report: Option<&TunerReport>) -> TunerHealth {
         kernel_ring: loss(losses.kernel_ring),
         transfer: loss(losses.transfer),
         removal: loss(losses.removal),
+        own_queue: loss(losses.own_queue),
     };
     let Some(figures) = &report.figures else { return health };
     let tenths = |value: Decibels| value.0 / 100;
@@ -142,11 +144,36 @@ pub fn differ(old: &[TunerHealth], new: &[TunerHealth]) -> bool {
     words(old) != words(new)
 }
 
+/// Those in trouble that were told of, and when each was told of last, by name.
+type Told = BTreeMap<String, (bool, u64)>;
+
+/// Whether the trouble of one of them, or its end, is to be told now.
+fn turn(told: &mut Told, name: &str, trouble: bool, (since_ms, now_ms): (u64, u64)) -> bool {
+    let (was, told_ms) = told.get(name).copied().unwrap_or((false, 0));
+    let often = told.contains_key(name) && now_ms < told_ms + AGAIN_MS;
+    let lasted_ms = now_ms.saturating_sub(since_ms);
+    if trouble == was || (trouble && (lasted_ms < PATIENCE_MS || often)) {
+        return false;
+    }
+    told.insert(name.to_owned(), (trouble, if trouble { now_ms } else { told_ms }));
+    true
+}
+
+/// What is wrong with a module and since when; none when nothing is. A module that starts says nothing yet.
+fn cam_trouble(cam: &CamStatus) -> Option<(String, u64)> {
+    if cam.state != CamState::Ready {
+        let words = cam.last_error.as_deref().filter(|words| !words.is_empty()).unwrap_or(&cam.advice);
+        return Some((clip(words), cam.since_ms));
+    }
+    let mut dark = cam.services.iter().filter(|service| service.state == "scrambled" && !service.trouble.is_empty());
+    dark.next().map(|service| (clip(&format!("{}: {}", service.label, service.trouble)), service.since_ms))
+}
+
 /// What was told already.
 #[derive(Debug, Default)]
 pub struct Notices {
-    /// Cards in trouble that were told of, and when each card was told of last.
-    cards: BTreeMap<String, (bool, u64)>,
+    cards: Told,
+    cams: Told,
     /// The last threshold told for each right, by card, product and end.
     rights: BTreeMap<(String, u32, Timestamp), i64>,
     /// Tuners whose question for a reboot was told.
@@ -158,10 +185,11 @@ impl Notices {
     pub fn look(
         &mut self,
         (now_ms, now): (u64, Timestamp),
-        cards: &[CardStatus],
+        (cards, cams): (&[CardStatus], &[CamStatus]),
         inputs: &[InputReport],
     ) -> Vec<EventKind> {
         let mut told = vec![];
+        told.extend(cams.iter().filter_map(|cam| self.cam(cam, now_ms)));
         for card in cards {
             told.extend(self.card(card, now_ms));
             self.rights(card, now, &mut told);
@@ -180,24 +208,36 @@ impl Notices {
     }
 
     fn card(&mut self, card: &CardStatus, now_ms: u64) -> Option<EventKind> {
-        let lasted_ms = now_ms.saturating_sub(card.since_ms);
         let trouble = match card.state {
             CardState::Ready => false,
             CardState::Opening => return None,
             _ => true,
         };
-        let (told, told_ms) = self.cards.get(&card.name).copied().unwrap_or((false, 0));
-        let often = self.cards.contains_key(&card.name) && now_ms < told_ms + CARD_AGAIN_MS;
-        if trouble == told || (trouble && (lasted_ms < CARD_PATIENCE_MS || often)) {
+        if !turn(&mut self.cards, &card.name, trouble, (card.since_ms, now_ms)) {
             return None;
         }
-        self.cards.insert(card.name.clone(), (trouble, if trouble { now_ms } else { told_ms }));
         let name = card.name.clone();
         Some(if trouble {
             let words = clip(card.last_error.as_deref().unwrap_or_default());
             EventKind::CardTrouble { card: name, state: card.state.word().to_owned(), trouble: words }
         } else {
             EventKind::CardWell { card: name }
+        })
+    }
+
+    fn cam(&mut self, cam: &CamStatus, now_ms: u64) -> Option<EventKind> {
+        if cam.state == CamState::Starting {
+            return None;
+        }
+        let trouble = cam_trouble(cam);
+        let since_ms = trouble.as_ref().map_or(cam.since_ms, |(_, since_ms)| *since_ms);
+        if !turn(&mut self.cams, &cam.name, trouble.is_some(), (since_ms, now_ms)) {
+            return None;
+        }
+        let name = cam.name.clone();
+        Some(match trouble {
+            Some((trouble, _)) => EventKind::CamTrouble { cam: name, trouble },
+            None => EventKind::CamWell { cam: name },
         })
     }
 
@@ -240,6 +280,8 @@ mod tests {
             EventKind::CardTrouble { state, .. } => format!("trouble {state}"),
             EventKind::CardWell { .. } => "well".to_owned(),
             EventKind::EntitlementEnding { days, .. } => format!("{days} days"),
+            EventKind::CamTrouble { trouble, .. } => format!("cam {trouble}"),
+            EventKind::CamWell { .. } => "cam well".to_owned(),
             EventKind::RebootAsked { tuner, .. } => format!("reboot {tuner}"),
             other => format!("{other:?}"),
         }
@@ -249,7 +291,7 @@ mod tests {
     fn a_card_is_told_once_when_it_goes_and_once_when_it_is_back() {
         let mut notices = Notices::default();
         let mut check = |at_ms: u64, state, since_ms, want: &[&str]| {
-            let told = notices.look((at_ms, Timestamp::UNIX_EPOCH), &[card(state, since_ms)], &[]);
+            let told = notices.look((at_ms, Timestamp::UNIX_EPOCH), (&[card(state, since_ms)], &[]), &[]);
             assert_eq!(told.iter().map(words).collect::<Vec<_>>(), want, "at {at_ms}");
         };
         check(0, CardState::Opening, 0, &[]);
@@ -264,13 +306,44 @@ mod tests {
     }
 
     #[test]
+    fn a_module_is_told_by_its_services_too() {
+        use crate::cam::status::ServiceStatus;
+        let service = |state: &'static str, trouble: &str| ServiceStatus {
+            input: "dvb://astra".to_owned(),
+            service: 7,
+            label: "Film".to_owned(),
+            systems: vec![],
+            list: "selected",
+            state,
+            since_ms: 10_000,
+            trouble: trouble.to_owned(),
+        };
+        let cam = |state, services| CamStatus { name: "ci".to_owned(), state, services, ..CamStatus::default() };
+        let mut notices = Notices::default();
+        let mut check = |at_ms: u64, cam: CamStatus, want: &[&str]| {
+            let told = notices.look((at_ms, Timestamp::UNIX_EPOCH), (&[], &[cam]), &[]);
+            assert_eq!(told.iter().map(words).collect::<Vec<_>>(), want, "at {at_ms}");
+        };
+        check(1_000, cam(CamState::Starting, vec![]), &[]);
+        check(9_000, cam(CamState::Ready, vec![service("clear", "")]), &[]);
+        check(12_000, cam(CamState::Ready, vec![service("scrambled", "no entitlement")]), &[]);
+        check(
+            16_000,
+            cam(CamState::Ready, vec![service("scrambled", "no entitlement")]),
+            &["cam Film: no entitlement"],
+        );
+        check(17_000, cam(CamState::Ready, vec![service("clear", "")]), &["cam well"]);
+        check(90_000, cam(CamState::Failed, vec![]), &["cam "]);
+    }
+
+    #[test]
     fn an_entitlement_is_told_at_each_threshold() {
         let until: Timestamp = "2026-12-31T00:00:00Z".parse().unwrap();
         let right = EntitlementStatus { product: 5, label: "Base".to_owned(), from: None, until: Some(until) };
         let card = CardStatus { entitlements: vec![right], ..card(CardState::Ready, 0) };
         let mut notices = Notices::default();
         let mut check = |now: &str, want: &[&str]| {
-            let told = notices.look((0, now.parse().unwrap()), std::slice::from_ref(&card), &[]);
+            let told = notices.look((0, now.parse().unwrap()), (std::slice::from_ref(&card), &[]), &[]);
             assert_eq!(told.iter().map(words).collect::<Vec<_>>(), want, "{now}");
         };
         check("2026-12-16T00:00:00Z", &[]);
@@ -289,7 +362,7 @@ mod tests {
             [InputReport { tuner: Some(tuner), ..InputReport::default() }]
         };
         let mut notices = Notices::default();
-        let mut told = |asked| notices.look((0, Timestamp::UNIX_EPOCH), &[], &input(asked)).len();
+        let mut told = |asked| notices.look((0, Timestamp::UNIX_EPOCH), (&[], &[]), &input(asked)).len();
         assert_eq!([told(true), told(true), told(false), told(true)], [1, 0, 0, 1]);
     }
 

@@ -16,6 +16,7 @@ use super::{
     uplink::{Arrived, Uplink},
 };
 use crate::{
+    cam::Cams,
     card::Cards,
     input::{InputSet, tuner::pool::Tuners},
     output::{
@@ -69,6 +70,8 @@ pub struct Agent {
     pub known: Arc<ArcSwap<Known>>,
     /// The operator's cards, for the report.
     pub cards: Cards,
+    /// Modules in the common interface, for what is told of them.
+    pub cams: Cams,
     /// The inputs, for the report.
     pub inputs: InputSet,
     /// The tuners, for the report.
@@ -177,7 +180,7 @@ impl Agent {
             channels.iter().filter(|health| whole || !sent.channels.contains(health)).cloned().collect();
         let (cards, inputs) = (self.cards.reports(), self.inputs.reports());
         let now = (self.inputs.mono().ms(), self.clock.now());
-        for notice in sent.notices.look(now, &cards, &inputs) {
+        for notice in sent.notices.look(now, (&cards, &self.cams.public_reports()), &inputs) {
             self.uplink.event(notice);
         }
         let (cards, tuners) = (hardware::cards(&cards), hardware::tuners(&self.tuners.seats(), &inputs));

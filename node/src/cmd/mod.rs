@@ -4,6 +4,7 @@
 //! do about it in one line.
 
 mod air;
+mod cam;
 mod card;
 mod descramble;
 mod enrol;
@@ -62,6 +63,8 @@ enum Verb {
     Selftest(selftest::Arguments),
     /// Show card readers and cards: the answer to reset explained, entitlements.
     Card(card::Arguments),
+    /// Show the common interfaces of tuner cards, and whether modules are in their slots.
+    Cam(cam::Arguments),
     /// Take a known key off a recorded stream; for the bench.
     Descramble(descramble::Arguments),
     /// Versions and what this build can do.
@@ -138,6 +141,7 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         Verb::Femon(arguments) => femon::run(arguments).await,
         Verb::Scan(arguments) => scan::run(arguments).await,
         Verb::Selftest(arguments) => selftest::run(arguments).await,
+        Verb::Cam(arguments) => cam::run(&arguments),
         Verb::Card(arguments) => card::run(&arguments),
         Verb::Descramble(arguments) => descramble::run(&arguments),
         Verb::Info => info(),
@@ -170,6 +174,7 @@ fn check(path: &Path, config: &Config) -> Exit {
 fn info() -> Exit {
     println!("headend-node {}", env!("CARGO_PKG_VERSION"));
     println!("sources: file, udp, rtp, http, https, dvb (DVB-S, S2, T, T2)");
+    println!("CAMs: common interface (EN 50221) of tuner cards");
     println!("cards: PC/SC; open test card, vendor modules; DVB-CSA, DVB-CISSA");
     println!("output: HLS (MPEG-2 TS, AES-128), HTTP-TS");
     Exit::Done

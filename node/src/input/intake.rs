@@ -237,6 +237,9 @@ impl Intake {
             byte_age_ms: age(self.bytes_at),
             has_services: !sample.services.is_empty(),
         };
+        if let Some((_, wanted)) = &self.refine {
+            wanted.comes_from(report.tuner.as_ref().map(|tuner| tuner.tuner.as_str()));
+        }
         report.sample = Some(Arc::clone(&sample));
         report.services = self.watch.services();
         enter(&mut report, judge(&evidence), now_ms);

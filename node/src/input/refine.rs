@@ -27,6 +27,18 @@ impl Refinery {
         Self(Arc::new(make))
     }
 
+    /// This one, then another.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        Self::new(move |input| {
+            let (mut first, mut second) = (self.make(input), next.make(input));
+            Box::new(move |packets, services, wanted, now_ms| {
+                first(packets, services, wanted, now_ms);
+                second(packets, services, wanted, now_ms);
+            })
+        })
+    }
+
     pub(crate) fn make(&self, input: &str) -> Refine {
         (self.0)(input)
     }
@@ -42,6 +54,8 @@ impl fmt::Debug for Refinery {
 #[derive(Debug, Default)]
 pub struct Wanted {
     users: Mutex<BTreeMap<Option<ServiceId>, usize>>,
+    /// The tuner the packets come from.
+    tuner: Mutex<Option<Arc<str>>>,
     version: AtomicU64,
 }
 
@@ -56,6 +70,22 @@ impl Wanted {
     #[must_use]
     pub fn services(&self) -> BTreeSet<Option<ServiceId>> {
         self.lock().keys().copied().collect()
+    }
+
+    /// Name of the tuner the packets come from; none for inputs without one, and while none is granted.
+    #[must_use]
+    pub fn tuner(&self) -> Option<Arc<str>> {
+        self.tuner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn comes_from(&self, tuner: Option<&str>) {
+        let mut now = self.tuner.lock().unwrap_or_else(PoisonError::into_inner);
+        let tuner = tuner.filter(|name| !name.is_empty());
+        if now.as_deref() != tuner {
+            *now = tuner.map(Arc::from);
+            drop(now);
+            self.version.fetch_add(1, Ordering::Release);
+        }
     }
 
     pub(crate) fn join(&self, service: Option<ServiceId>) {
@@ -97,5 +127,24 @@ mod tests {
         wanted.leave(one);
         assert_eq!(wanted.services(), BTreeSet::from([any]));
         assert!(wanted.version() > before);
+    }
+
+    #[test]
+    fn another_tuner_is_a_change() {
+        let wanted = Wanted::default();
+        wanted.comes_from(Some(""));
+        assert_eq!((wanted.tuner(), wanted.version()), (None, 0));
+        wanted.comes_from(Some("sat-1"));
+        wanted.comes_from(Some("sat-1"));
+        assert_eq!((wanted.tuner().as_deref(), wanted.version()), (Some("sat-1"), 1));
+    }
+
+    #[test]
+    fn one_refinery_after_the_other() {
+        let add =
+            |byte: u8| Refinery::new(move |_| Box::new(move |packets, _, _, _| packets[0] = packets[0] * 2 + byte));
+        let mut packets = [1];
+        add(1).then(add(5)).make("x")(&mut packets, &Arc::default(), &Wanted::default(), 0);
+        assert_eq!(packets, [11]);
     }
 }

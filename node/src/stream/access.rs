@@ -23,6 +23,7 @@ use super::{
     descramble::{Descrambler, GroupState},
 };
 use crate::{
+    cam::status::ServiceStatus,
     card::{Cards, Inquiry, Word, WordBox, Words, desk::SeatView, profile::Trouble},
     input::{Refinery, Wanted},
 };
@@ -57,10 +58,29 @@ pub struct AccessStatus {
     pub state: &'static str,
     /// The card that was asked last.
     pub card: Option<String>,
+    /// The CAM that is to descramble it.
+    pub cam: Option<String>,
     /// Why it is scrambled; empty when it is not.
     pub trouble: String,
     /// Different ECMs seen.
     pub ecms: u64,
+}
+
+impl AccessStatus {
+    /// A service that a CAM is to descramble.
+    #[must_use]
+    pub fn of_cam(cam: &str, service: &ServiceStatus) -> Self {
+        Self {
+            input: service.input.clone(),
+            service: service.service,
+            systems: service.systems.clone(),
+            state: service.state,
+            card: None,
+            cam: Some(cam.to_owned()),
+            trouble: service.trouble.clone(),
+            ecms: 0,
+        }
+    }
 }
 
 /// Descrambling for all inputs of a node, and what it says of itself; clones are the same.
@@ -327,6 +347,7 @@ impl Access {
                     GroupState::NoWord | GroupState::WrongWord => "scrambled",
                 },
                 card: line.card.clone(),
+                cam: None,
                 trouble,
                 ecms: line.ecms,
             }

@@ -98,6 +98,9 @@ pub struct TunerLosses {
     /// The device was away.
     #[serde(default)]
     pub removal: TunerLoss,
+    /// Readers of ours came too late.
+    #[serde(default)]
+    pub own_queue: TunerLoss,
 }
 
 /// Losses of one cause.

@@ -179,7 +179,7 @@ impl Node {
 
 /// The bus address of a device in sysfs, and the USB device it belongs to. The nearest USB port wins over the PCI
 /// address of its host controller.
-fn port_of(device: &Path) -> (String, Option<PathBuf>) {
+pub(crate) fn port_of(device: &Path) -> (String, Option<PathBuf>) {
     let is_usb = |name: &str| {
         name.split_once('-').is_some_and(|(bus, ports)| {
             let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -10,6 +10,7 @@ use super::{
     answer::{self, Kind},
 };
 use crate::{
+    cam::{CamState, CamStatus},
     card::{CardState, CardStatus},
     input::tuner::{
         lock::TunerState,
@@ -92,6 +93,14 @@ fn render(status: &NodeStatus, refused: u64) -> String {
     gauge("headend_card_answered_total", "ECMs it gave words for", &by_card(|card| card.counts.answered));
     gauge("headend_card_refused_total", "ECMs it refused or failed on", &by_card(|card| card.counts.refused));
     gauge("headend_card_answer_last_milliseconds", "The last answer took", &by_card(|c| c.answer_ms_last.unwrap_or(0)));
+    let by_cam = |value: fn(&CamStatus) -> u64| -> Vec<(String, u64)> {
+        status.cams.iter().map(|cam| (format!("{{cam=\"{}\"}}", escaped(&cam.name)), value(cam))).collect()
+    };
+    gauge("headend_cam_ready", "1 while the module works", &by_cam(|cam| u64::from(cam.state == CamState::Ready)));
+    gauge("headend_cam_resets_total", "Resets by this program", &by_cam(|cam| cam.counts.resets));
+    gauge("headend_cam_lists_total", "Messages about services", &by_cam(|cam| cam.counts.lists));
+    gauge("headend_cam_timeouts_total", "Commands without an answer in time", &by_cam(|cam| cam.counts.timeouts));
+    gauge("headend_cam_defects_total", "Things it said that make no sense", &by_cam(|cam| cam.counts.defects));
     let dark = status.access.iter().filter(|access| access.state == "scrambled").count();
     gauge("headend_stream_scrambled_count", "Services that stay scrambled", &one(dark as u64));
     gauge("headend_http_connections_count", "Open connections", &one(status.http.open));

@@ -5,6 +5,7 @@
 //! viewer is told no more than a status; the cause is in the log and in the counters.
 
 mod answer;
+mod cams;
 mod capture;
 mod gate;
 mod live;
@@ -21,7 +22,7 @@ use axum::{
     extract::{Request, State},
     http::{Method, StatusCode},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use headend_media::playlist::LivePath;
 use headend_rt::{CancellationToken, Clock, config::Network, serve::Peer};
@@ -32,6 +33,7 @@ pub use page::door::host_of;
 pub use status::{Feeds, NodeStatus};
 
 use super::{channels::Channels, keys::KeyStore};
+use crate::cam::Cams;
 use answer::plain;
 
 /// What every request can reach.
@@ -60,6 +62,8 @@ pub struct Shared {
     pub stopping: CancellationToken,
     /// What the status page and the metrics ask the rest of the program.
     pub status: Box<dyn Fn() -> NodeStatus + Send + Sync>,
+    /// The CAMs, for the technician.
+    pub cams: Cams,
 }
 
 impl Shared {
@@ -82,6 +86,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/api/node/v1/status", get(status::status))
         .merge(page::router())
+        .route("/api/node/v1/cams", get(cams::list))
+        .route("/api/node/v1/cams/{name}/{order}", post(cams::order))
         .fallback(stream)
         .with_state(shared)
 }

@@ -17,6 +17,7 @@ use super::{
     page::door,
 };
 use crate::{
+    cam::CamStatus,
     card::CardStatus,
     input::{report::InputReport, tuner::report::SeatReport},
     stream::access::AccessStatus,
@@ -52,6 +53,8 @@ pub struct NodeStatus {
     pub cards: Vec<CardStatus>,
     /// Every scrambled service of every input.
     pub access: Vec<AccessStatus>,
+    /// Every configured CAM, without what it shows.
+    pub cams: Vec<CamStatus>,
     /// The listener.
     pub http: Counts,
 }

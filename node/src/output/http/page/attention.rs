@@ -135,6 +135,7 @@ mod tests {
             inputs: vec![],
             tuners: vec![],
             cards: vec![],
+            cams: vec![],
             access: vec![],
             http: Counts::default(),
         }
@@ -180,8 +181,16 @@ mod tests {
             ..CardStatus::default()
         };
         let (input, trouble) = ("udp://x".to_owned(), "no card answers for its CA systems".to_owned());
-        let access =
-            AccessStatus { input, service: 7, systems: vec![], state: "scrambled", card: None, trouble, ecms: 0 };
+        let access = AccessStatus {
+            input,
+            service: 7,
+            systems: vec![],
+            state: "scrambled",
+            card: None,
+            trouble,
+            ecms: 0,
+            cam: None,
+        };
         check(
             |status| (status.cards, status.access, status.controller_connected) = (vec![card], vec![access], false),
             &[

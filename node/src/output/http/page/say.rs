@@ -281,12 +281,13 @@ impl Say {
     }
 
     /// Causes in a fixed order, with what was lost by each.
-    pub(super) fn causes(&self, losses: &Losses, words: &super::words::Words) -> [(&'static str, Loss); 4] {
+    pub(super) fn causes(&self, losses: &Losses, words: &super::words::Words) -> [(&'static str, Loss); 5] {
         [
             (words.cause_signal, losses.signal),
             (words.cause_kernel, losses.kernel_ring),
             (words.cause_transfer, losses.transfer),
             (words.cause_removal, losses.removal),
+            (words.cause_queue, losses.own_queue),
         ]
     }
 

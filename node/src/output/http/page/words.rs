@@ -85,6 +85,7 @@ headend_rt::words! {
     cause_kernel: "kernel ring (box too slow)", "tampon du noyau (boîtier trop lent)";
     cause_transfer: "transfer (USB, PCIe, driver)", "transfert (USB, PCIe, pilote)";
     cause_removal: "device was away", "appareil absent";
+    cause_queue: "our own queue (box too slow)", "notre file d'attente (boîtier trop lent)";
     last_error: "Last trouble", "Dernier ennui";
     ago_before: "", "il y a ";
     ago_after: " ago", "";
