@@ -93,6 +93,11 @@ impl Eye {
         &self.seen
     }
 
+    /// What is seen is counted anew, in the middle of a packet or not.
+    pub fn recount(&mut self) {
+        self.seen = Seen::default();
+    }
+
     /// The capture has a hole that is known of: counters start anew, what was counted stays.
     pub fn hole(&mut self) {
         self.rest.clear();
@@ -188,6 +193,16 @@ mod tests {
             let pieces: Vec<&[u8]> = bytes.chunks(cut).collect();
             assert_eq!(seen(&pieces), whole, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn counting_anew_loses_no_alignment() {
+        let bytes = capture(20);
+        let mut eye = Eye::default();
+        eye.look(&bytes[..1000]);
+        eye.recount();
+        eye.look(&bytes[1000..]);
+        assert_eq!((eye.seen().sync_bytes_lost, eye.seen().continuity_errors, eye.seen().packets), (0, 0, 15));
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Session {
     /// What is seen is counted anew, and silences too.
     pub fn recount(&self) {
         let mut heard = locked(&self.heard);
-        (heard.eye, heard.gap) = (Eye::default(), Duration::ZERO);
+        heard.eye.recount();
+        heard.gap = Duration::ZERO;
     }
 
     /// Fails when the connection has ended.

@@ -40,7 +40,7 @@ impl Wishes {
         let text = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let built = ["target/release/headend-node", "target/debug/headend-node"].map(|path| root.join(path));
         Self {
-            seconds: text("HEADEND_HW_SECONDS").and_then(|value| value.parse().ok()).unwrap_or(600),
+            seconds: text("HEADEND_HW_SECONDS").and_then(|value| value.parse().ok()).unwrap_or(60),
             only: text("HEADEND_HW_ONLY").unwrap_or_default(),
             node: text("HEADEND_NODE").map(PathBuf::from).or_else(|| built.into_iter().find(|path| path.exists())),
             bench: text("HEADEND_BENCH").map(PathBuf::from),

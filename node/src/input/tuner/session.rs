@@ -146,9 +146,9 @@ struct Turning<'a> {
     heard_ms: Option<u64>,
     /// The lock was away since then.
     dark: bool,
-    /// Rate of the multiplex when it was last received, and that of the last sample alone.
+    /// Rate of the multiplex when it was last received: the mean of the last second's samples.
     bitrate_bps: u64,
-    sampled_bps: u64,
+    sampled_bps: [u64; 4],
     /// The missing lock was told of.
     told_dark: bool,
 }
@@ -193,7 +193,7 @@ impl<'a> Turning<'a> {
             heard_ms: None,
             dark: false,
             bitrate_bps: 0,
-            sampled_bps: 0,
+            sampled_bps: [0; 4],
             told_dark: false,
         }
     }
@@ -516,8 +516,10 @@ impl<'a> Turning<'a> {
             self.sampled_ms = sample.at_ms;
             // A sample that ends in a silence is cut short, and says less than the rate was; so does one that begins in it.
             if state == TunerState::Receiving && sample.packet_age_ms <= STEADY_MS {
-                let before = std::mem::replace(&mut self.sampled_bps, sample.bitrate_bps);
-                self.bitrate_bps = before.max(sample.bitrate_bps);
+                self.sampled_bps.rotate_right(1);
+                self.sampled_bps[0] = sample.bitrate_bps;
+                let known = self.sampled_bps.iter().filter(|rate| **rate > 0).count() as u64;
+                self.bitrate_bps = self.sampled_bps.iter().sum::<u64>() / known.max(1);
             }
             self.choose_pids(now_ms);
         }
