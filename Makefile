@@ -44,7 +44,7 @@ fuzz:
 ## hw-test: the kernel's DVB API and PC/SC in a virtual machine; HEADEND_BENCH=FILE takes real hardware
 hw-test: setup
 	@tests/setup/install.sh hw-tests/setup/packages.txt
-	@$(CARGO) build --quiet --workspace --bins
+	@$(CARGO) build --quiet --bin headend-node --bin hw-guest --bin hw-host
 	@$(CARGO) run --quiet --bin hw-host
 
 fmt:

@@ -145,7 +145,8 @@ async fn tuners_and_cards_are_followed_in_a_browser() -> Result<()> {
     shows(&browser, "c-rai1", "SLATE").await?;
     let kept =
         "return [document.querySelector('details').open, document.activeElement.tagName, window.kept.isConnected];";
-    ensure!(browser.run(kept, vec![]).await? == json!([true, "SUMMARY", true]));
+    let kept = browser.run(kept, vec![]).await?;
+    ensure!(kept == json!([true, "SUMMARY", true]), "open, focus and place after the updates: {kept}");
     bench.seat.pull();
     let took = shows(&browser, "k-main", "Put the card in.").await?;
     println!("the pulled card is on the page after {took:.2?}");

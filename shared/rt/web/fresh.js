@@ -58,13 +58,15 @@ function updateChildren(now, next) {
     const name = key(child);
     if (name !== null) named.set(name, child);
   }
+  const stays = new Set([...next.childNodes].map(key));
   /** @type {Set<Node>} */
   const kept = new Set();
   let at = now.firstChild;
   for (const wanted of next.childNodes) {
     const name = key(wanted);
-    while (name === null && at !== null && key(at) !== null) at = at.nextSibling;
-    const known = name === null ? at : named.get(name);
+    // What has no name is matched in order, up to the next one that has a name and stays: what is new goes before it.
+    while (name === null && at !== null && key(at) !== null && !stays.has(key(at))) at = at.nextSibling;
+    const known = name !== null ? named.get(name) : at !== null && key(at) === null ? at : null;
     // An element that is moved loses the keyboard: what stands before it goes away instead.
     while (name !== null && known && at && at !== known && key(at) === null) {
       const gone = at;

@@ -74,7 +74,7 @@ impl Session {
                 self.receiver.pause(Duration::from_secs(10), token);
                 continue;
             };
-            let Some(tuner) = self.wait_for_tuner(&claim, token) else { return };
+            let Some(tuner) = self.wait_for_tuner(&claim, token) else { continue };
             self.receiver.intake().begin();
             let mut turning = Turning::new(self, tuner, (ledger, ladder));
             turning.run(&claim, token);
@@ -96,11 +96,14 @@ impl Session {
         if self.proving.is_some() { Limits::default() } else { self.tuners.limits(tuner) }
     }
 
+    /// The tuner, once it is granted; none when it was taken back before we looked, or the token came: the claim has to be
+    /// given up then, for others wait for it.
     fn wait_for_tuner(&self, claim: &Claim, token: &CancellationToken) -> Option<usize> {
         while !token.is_cancelled() {
             match claim.lease() {
                 Lease::Granted(tuner) => return Some(tuner),
-                Lease::Waiting | Lease::Revoked => {}
+                Lease::Revoked => return None,
+                Lease::Waiting => {}
             }
             claim.set_priority(self.demand.priority());
             let antenna = &self.feed.antenna;

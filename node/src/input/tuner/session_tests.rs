@@ -6,8 +6,12 @@ use headend_rt::SystemClock;
 use headend_rt::supervisor::{Fate, Supervisor};
 use tokio::time::timeout;
 
+use headend_media::text::TextDefaults;
+
 use super::*;
+use crate::input::intake::Intake;
 use crate::input::ring::{Start, Step};
+use crate::input::tuner::demand::User;
 use crate::input::tuner::inventory::tests::inventory;
 use crate::input::tuner::replay::ReplayDevice;
 use crate::input::tuner::script::{Happening, Situation};
@@ -210,5 +214,27 @@ async fn an_antenna_nobody_knows_is_named() {
         input.report().last_error.as_deref(),
         Some("antenna hotbird is not in this node's file: add it as [[antenna]]")
     );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_tuner_that_is_taken_back_before_anybody_looked_is_given_up() {
+    let bench = Bench::new(1);
+    let feed = |options: &str| crate::input::tuner::mux::tests::feed(&format!("{MUX}{options}")).unwrap();
+    let demand = |priority| {
+        let demand = Demand::default();
+        demand.add(User { priority, service: None });
+        demand
+    };
+    let mono = Monotonic::new();
+    let (intake, _board) = Intake::new("weak".to_owned(), 1 << 20, TextDefaults::default(), mono.ms());
+    let (receiver, tuners) = (Receiver::new(intake, mono), bench.tuners.clone());
+    let session = Session { feed: feed("&stream=1"), tuners, demand: demand(2), receiver, proving: None };
+    let weak = bench.tuners.claim(&session.feed, &session.demand).unwrap();
+    let strong = bench.tuners.claim(&feed("&stream=2"), &demand(8)).unwrap();
+    assert_eq!((weak.lease(), strong.lease()), (Lease::Revoked, Lease::Waiting));
+    assert_eq!(session.wait_for_tuner(&weak, &CancellationToken::new()), None);
+    drop(weak);
+    assert_eq!(strong.lease(), Lease::Granted(0));
     bench.stop().await;
 }
