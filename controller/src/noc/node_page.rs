@@ -3,7 +3,10 @@
 //! Whole without a script; the script of all pages asks for it again twice a second. Figures that are too old say so.
 
 use askama::Template;
-use headend_wire::{CardHealth, TunerHealth, hardware::TunerLoss};
+use headend_wire::{
+    CardHealth, TunerHealth,
+    hardware::{TunerLoss, TunerLosses},
+};
 use jiff::Timestamp;
 
 use super::{
@@ -50,7 +53,7 @@ impl Say {
     }
 
     fn other_lang(&self) -> &'static str {
-        if self.language == Language::En { "fr" } else { "en" }
+        self.language.other().tag()
     }
 
     fn clock(&self) -> String {
@@ -89,10 +92,21 @@ impl Say {
         if self.language == Language::Fr { text.replace('.', ",") } else { text }
     }
 
-    fn losses(&self, tuner: &TunerHealth) -> String {
-        let losses = tuner.losses;
-        let one = |loss: TunerLoss| format!("{} / {} ms", size(loss.bytes, self.language), loss.ms);
-        [losses.signal, losses.kernel_ring, losses.transfer, losses.removal, losses.own_queue].map(one).join(", ")
+    /// What was lost, by cause; causes without a loss say nothing.
+    fn losses(&self, tuner: &TunerHealth, w: &Words) -> String {
+        let TunerLosses { signal, kernel_ring, transfer, removal, own_queue } = tuner.losses;
+        let causes = [
+            (w.cause_signal, signal),
+            (w.cause_kernel, kernel_ring),
+            (w.cause_transfer, transfer),
+            (w.cause_removal, removal),
+            (w.cause_queue, own_queue),
+        ];
+        let some = causes.into_iter().filter(|(_, loss)| loss.bytes > 0 || loss.ms > 0);
+        let one =
+            |(cause, loss): (&str, TunerLoss)| format!("{cause} {} / {} ms", size(loss.bytes, self.language), loss.ms);
+        let words: Vec<String> = some.map(one).collect();
+        if words.is_empty() { "–".to_owned() } else { words.join(", ") }
     }
 
     fn card_is_well(&self, card: &CardHealth) -> bool {

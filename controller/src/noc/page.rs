@@ -49,10 +49,7 @@ impl Say {
     }
 
     fn other_lang(&self) -> &'static str {
-        match self.language {
-            Language::En => "fr",
-            Language::Fr => "en",
-        }
+        self.language.other().tag()
     }
 
     fn now_ms(&self) -> i64 {

@@ -47,7 +47,7 @@ headend_rt::words! {
     no_cards: "It has told of no card.", "Il n’a signalé aucune carte.";
     tuners: "Tuners", "Tuners";
     no_tuners: "It has told of no tuner.", "Il n’a signalé aucun tuner.";
-    told: "Told", "Signalé";
+    told: "Last report", "Dernier rapport";
     stale: "out of date", "périmé";
     ends: "First right ends", "Fin du premier droit";
     days_left: "days left", "jours restants";
@@ -58,7 +58,12 @@ headend_rt::words! {
     level: "Level", "Niveau";
     margin: "Margin", "Marge";
     step: "Step", "Étape";
-    losses: "Losses: signal, kernel, transfer, removal, own queue", "Pertes : signal, noyau, transfert, retrait, file";
+    losses: "Losses", "Pertes";
+    cause_signal: "signal", "signal";
+    cause_kernel: "kernel ring", "tampon du noyau";
+    cause_transfer: "transfer", "transfert";
+    cause_removal: "device away", "appareil absent";
+    cause_queue: "own queue", "notre file";
     backup: "As a backup", "En secours";
     proven: "proven", "éprouvés";
     runbook: "what to do", "que faire";

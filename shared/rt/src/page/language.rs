@@ -30,6 +30,15 @@ impl Language {
         }
     }
 
+    /// The one to switch to.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::En => Self::Fr,
+            Self::Fr => Self::En,
+        }
+    }
+
     /// From a tag as we write it.
     #[must_use]
     pub fn from_tag(tag: &str) -> Option<Self> {

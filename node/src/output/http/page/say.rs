@@ -82,10 +82,7 @@ impl Say {
     }
 
     pub(super) fn other_lang(&self) -> &'static str {
-        match self.language {
-            Language::En => "fr",
-            Language::Fr => "en",
-        }
+        self.language.other().tag()
     }
 
     pub(super) fn clock(&self) -> String {
