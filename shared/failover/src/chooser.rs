@@ -15,6 +15,9 @@ pub struct Chooser<Id> {
     policy: Policy<Id>,
     on: Option<Id>,
     voluntary: Vec<u64>,
+    /// Something that played had to be left. Before that, going up the order completes the first choice, as sources come up
+    /// one after another: it ends at the first in order, so it needs no limit.
+    has_left: bool,
     pin: Option<Pin<Id>>,
 }
 
@@ -30,7 +33,7 @@ impl<Id: Clone + Eq> Chooser<Id> {
 
     /// Takes a policy as it is; the search runs broken ones on purpose.
     pub(crate) fn unchecked(policy: Policy<Id>) -> Self {
-        Self { policy, on: None, voluntary: vec![], pin: None }
+        Self { policy, on: None, voluntary: vec![], has_left: false, pin: None }
     }
 
     /// Goes on under another policy; what plays and the count of switches stay.
@@ -71,12 +74,15 @@ impl<Id: Clone + Eq> Chooser<Id> {
         let voluntary = u8::try_from(self.voluntary.len()).unwrap_or(u8::MAX);
         let seen = Seen { now_ms: now, candidates, blind, pin: self.pin.as_ref() };
         let decision = choose(&self.policy, Playing { on: self.on.as_ref(), voluntary }, &seen);
-        match &decision.choice {
-            Choice::Keep => {}
-            Choice::MoveTo(id) => self.on = Some(id.clone()),
-            Choice::Slate => self.on = None,
-        }
-        if matches!((&decision.choice, &decision.reason), (Choice::MoveTo(_), Reason::Returned { .. })) {
+        let on = match &decision.choice {
+            Choice::Keep => return decision,
+            Choice::MoveTo(id) => Some(id.clone()),
+            Choice::Slate => None,
+        };
+        let from = std::mem::replace(&mut self.on, on);
+        if !matches!(decision.reason, Reason::Returned { .. }) {
+            self.has_left |= from.is_some();
+        } else if self.has_left {
             self.voluntary.push(now);
         }
         decision
@@ -99,5 +105,37 @@ impl<Id: Clone + Eq> Chooser<Id> {
             *slot = 1 + now - at;
         }
         (self.on.clone(), ages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{choose::Health, fault::Fault};
+
+    #[test]
+    fn sources_that_come_up_one_after_another_use_up_no_switches() {
+        let mut chooser = Chooser::new(Policy::new(vec!["satellite", "dtt", "tunnel"])).unwrap();
+        let down = |id| Candidate { health: Health::Down, fault: Some(Fault::Gone), ..Candidate::good(id) };
+        let good = Candidate::good;
+        let starts = [
+            [down("satellite"), down("dtt"), good("tunnel")],
+            [down("satellite"), good("dtt"), good("tunnel")],
+            [good("satellite"), good("dtt"), good("tunnel")],
+        ];
+        let mut now = 0;
+        let mut play = |seen: &[Candidate<&'static str>]| {
+            now += 1_000;
+            chooser.decide(now, seen, false).choice
+        };
+        let moved = starts.each_ref().map(|seen| play(seen));
+        assert_eq!(moved, ["tunnel", "dtt", "satellite"].map(Choice::MoveTo));
+        // From the first loss on two returns are allowed within the window, and a third waits.
+        let lost = [down("satellite"), good("dtt"), good("tunnel")];
+        let returns = [(); 3].map(|()| {
+            play(&lost);
+            play(&starts[2])
+        });
+        assert_eq!(returns, [Choice::MoveTo("satellite"), Choice::MoveTo("satellite"), Choice::Keep]);
     }
 }

@@ -101,7 +101,7 @@ proptest! {
         let mut paths = Paths::new(rules, vec![0, 1, 2], 0).unwrap();
         let policy = Policy { window_ms: 90_000, ..Policy::new(vec![0, 1, 2]) };
         let mut chooser = Chooser::new(policy).unwrap();
-        let (mut now, mut returns) = (0, vec![]);
+        let (mut now, mut has_left, mut returns) = (0, false, vec![]);
         for (event, gap) in events {
             now += gap;
             match event {
@@ -114,9 +114,12 @@ proptest! {
             check_decision(before, &chooser, &candidates, blind, &decision.reason)?;
             if let (Choice::MoveTo(to), Reason::Returned { .. }) = (&decision.choice, &decision.reason) {
                 prop_assert_eq!(candidates[usize::from(*to)].soak_left_ms, 0);
-                returns.push(now);
+                // Before anything was left, the first choice is still being made.
+                returns.extend(has_left.then_some(now));
                 let recent = returns.iter().filter(|at| now - **at < 90_000).count();
                 prop_assert!(recent <= 2, "{recent} returns in the window");
+            } else {
+                has_left |= before.is_some() && before != chooser.on().copied();
             }
             // A second decision on the same evidence changes nothing.
             prop_assert_eq!(chooser.decide(now, &candidates, blind).choice, match chooser.on() {
