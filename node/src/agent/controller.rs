@@ -73,7 +73,8 @@ pub fn client(authority: &Path, identity: Option<&tls::Identity>) -> Result<reqw
 /// # Errors
 /// [`ControllerError::Build`].
 pub fn plain_client() -> Result<reqwest::Client, ControllerError> {
-    reqwest::Client::builder().timeout(REQUEST).no_proxy().build().map_err(ControllerError::Build)
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls::public_client_config());
+    builder.timeout(REQUEST).no_proxy().build().map_err(ControllerError::Build)
 }
 
 /// Keeps the key store filled for the channels that `wanted` names, until `stop`.

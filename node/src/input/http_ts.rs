@@ -132,8 +132,14 @@ impl HttpTs {
     /// # Errors
     /// [`HttpTsError::Client`] and [`HttpTsError::Authority`].
     pub fn new(feed: &HttpFeed, deadlines: HttpDeadlines) -> Result<Self, HttpTsError> {
-        tls::install_crypto();
-        let mut builder = Client::builder()
+        let tls = match &feed.ca_file {
+            Some(authority) => tls::client_config(Path::new(authority), None)
+                .map(Arc::unwrap_or_clone)
+                .map_err(HttpTsError::Authority)?,
+            None => tls::public_client_config(),
+        };
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("headend-node/", env!("CARGO_PKG_VERSION")))
             .http1_only()
             // A source is reached as the operator wrote it; proxy variables of a shell do not count.
@@ -141,12 +147,9 @@ impl HttpTs {
             .referer(false)
             .redirect(redirect::Policy::limited(REDIRECTS_MAX))
             .pool_max_idle_per_host(0)
-            .connect_timeout(deadlines.connect);
-        if let Some(authority) = &feed.ca_file {
-            let config = tls::client_config(Path::new(authority), None).map_err(HttpTsError::Authority)?;
-            builder = builder.tls_backend_preconfigured(Arc::unwrap_or_clone(config));
-        }
-        let client = builder.build().map_err(HttpTsError::Client)?;
+            .connect_timeout(deadlines.connect)
+            .build()
+            .map_err(HttpTsError::Client)?;
         Ok(Self { client, feed: feed.clone(), deadlines })
     }
 

@@ -128,6 +128,32 @@ pub fn client_config(authority: &Path, identity: Option<&Identity>) -> Result<Ar
     Ok(Arc::new(config))
 }
 
+/// Builds a client's configuration for public addresses: it trusts the certificates of this machine's store.
+///
+/// A machine without a store is told of in the log and can still do plain HTTP; each HTTPS server is then refused as
+/// being of an unknown issuer.
+#[must_use]
+pub fn public_client_config() -> ClientConfig {
+    install_crypto();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(error = crate::chain(error), "part of the machine's certificate store cannot be read");
+    }
+    ClientConfig::builder().with_root_certificates(trusting(found.certs)).with_no_client_auth()
+}
+
+fn trusting(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let (taken, refused) = roots.add_parsable_certificates(certificates);
+    if taken == 0 {
+        tracing::warn!(
+            refused,
+            "no public certificate authority on this machine, so no HTTPS server: install ca-certificates"
+        );
+    }
+    roots
+}
+
 /// A server's configuration that can be replaced while it runs; clones share it. New connections use the new one.
 #[derive(Debug, Clone)]
 pub struct TlsHandle {

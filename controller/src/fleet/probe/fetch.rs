@@ -50,8 +50,8 @@ impl Fetcher {
     /// # Errors
     /// [`FetcherError`] when TLS cannot be set up.
     pub fn new(keys: ProbeKeys) -> Result<Self, FetcherError> {
-        headend_rt::tls::install_crypto();
         let client = Client::builder()
+            .tls_backend_preconfigured(headend_rt::tls::public_client_config())
             .pool_max_idle_per_host(0)
             .connect_timeout(PROBE_TIME_MAX)
             .redirect(reqwest::redirect::Policy::limited(3))

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use headend_rt::tls;
 use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -91,7 +92,12 @@ async fn watch(arguments: &Arguments, address: SocketAddr) -> Result<Exit, Attac
 /// The inputs whose tuners are at work, or that of one tuner.
 async fn ask(address: SocketAddr, name: Option<&str>) -> Result<Vec<InputReport>, AttachError> {
     let silent = |source| AttachError::Silent { address, source };
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().map_err(silent)?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::public_client_config())
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .map_err(silent)?;
     let request = client.get(format!("http://{address}/api/node/v1/status"));
     let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(silent)?;
     let Answer { status } = response.json().await.map_err(silent)?;
