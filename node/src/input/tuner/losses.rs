@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 const PACKET_BYTES: u64 = 188;
 
+/// Looks after the one in which a silence ended: the first packets behind it may be of streams that lost none.
+const PROOF_LOOKS: u8 = 1;
+
 /// Losses of one cause since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
@@ -62,6 +65,8 @@ pub struct Ledger {
     losses: Losses,
     /// The ring ran over or the device was away within this window: its continuity errors are accounted for.
     explained: bool,
+    /// A silence under lock that has just ended, and how many looks may still find that packets are missing.
+    unproven: Option<(Loss, u8)>,
 }
 
 impl Ledger {
@@ -77,11 +82,16 @@ impl Ledger {
         self.explained = true;
     }
 
-    /// No packet came for this long, with the device there and read in time; `dark` when its lock was away meanwhile.
+    /// No packet came for this long, with the device there; `dark` when its lock was away meanwhile. Under lock it is a loss
+    /// only if packets are missing behind it: a busy machine reads late and loses nothing.
     pub fn silence(&mut self, gap_ms: u64, bitrate_bps: u64, dark: bool) {
-        let loss = if dark { &mut self.losses.signal } else { &mut self.losses.transfer };
-        loss.add(bitrate_bps.saturating_mul(gap_ms) / 8000, gap_ms);
-        self.explained = true;
+        let bytes = bitrate_bps.saturating_mul(gap_ms) / 8000;
+        if dark {
+            self.losses.signal.add(bytes, gap_ms);
+            self.explained = true;
+        } else {
+            self.unproven = Some((Loss { times: 1, bytes, ms: gap_ms }, PROOF_LOOKS));
+        }
     }
 
     /// Readers of the input's ring have lost so many bytes by now, since the input was opened; looked at each `ms`.
@@ -95,11 +105,18 @@ impl Ledger {
     /// Attributes what a look found.
     pub fn look(&mut self, window: Window) {
         let explained = std::mem::take(&mut self.explained);
+        let unproven = self.unproven.take();
         if window.marked > 0 {
             self.losses.signal.add(window.marked.max(window.continuity_errors) * PACKET_BYTES, window.ms);
         } else if window.continuity_errors > 0 && !explained {
             let loss = if window.signal_trouble { &mut self.losses.signal } else { &mut self.losses.transfer };
-            loss.add(window.continuity_errors * PACKET_BYTES, window.ms);
+            let seen = window.continuity_errors * PACKET_BYTES;
+            match unproven {
+                Some((silence, _)) => loss.add(silence.bytes.max(seen), silence.ms),
+                None => loss.add(seen, window.ms),
+            }
+        } else if window.continuity_errors == 0 {
+            self.unproven = unproven.and_then(|(silence, looks)| Some((silence, looks.checked_sub(1)?)));
         }
     }
 
@@ -134,10 +151,11 @@ mod tests {
         let want = Loss { times: 1, bytes: 15_000_000, ms: 3_000 };
         assert_eq!((ledger.losses().kernel_ring, ledger.losses().transfer.times), (want, 1));
         ledger.silence(4_000, 8_000, true);
-        ledger.silence(500, 8_000, false);
+        ledger.look(window(0, 9, false));
+        ledger.silence(500, 800_000, false);
         ledger.look(window(0, 9, false));
         assert_eq!(ledger.losses().signal, Loss { times: 3, bytes: 5 * 188 + 4000, ms: 4_500 });
-        assert_eq!(ledger.losses().transfer, Loss { times: 2, bytes: 4 * 188 + 500, ms: 750 });
+        assert_eq!(ledger.losses().transfer, Loss { times: 2, bytes: 4 * 188 + 50_000, ms: 750 });
         ledger.removed(1_000, 8_000);
         ledger.look(window(0, 9, false));
         assert_eq!(ledger.losses().removal, Loss { times: 1, bytes: 1000, ms: 1000 });
@@ -145,5 +163,18 @@ mod tests {
             ledger.queue(lost, 250);
         }
         assert_eq!(ledger.losses().own_queue, Loss { times: 2, bytes: 564, ms: 500 });
+    }
+
+    #[test]
+    fn a_silence_under_lock_is_a_loss_only_if_packets_are_missing_behind_it() {
+        for (errors_behind, bytes) in [(&[0, 0, 0][..], 0), (&[0, 2], 1000), (&[0, 0, 2], 2 * 188), (&[200], 200 * 188)]
+        {
+            let mut ledger = Ledger::default();
+            ledger.silence(1_000, 8_000, false);
+            for errors in errors_behind {
+                ledger.look(window(0, *errors, false));
+            }
+            assert_eq!(ledger.losses().transfer.bytes, bytes, "{errors_behind:?}");
+        }
     }
 }
