@@ -15,7 +15,7 @@ use axum::{
 };
 use headend_access::{Scope, TokenClaims};
 use headend_failover::Viewer;
-use headend_media::playlist::{LiveKind, LivePath};
+use headend_media::playlist::{LiveKind, LivePath, Refusal};
 use headend_wire::ChannelName;
 
 use super::{
@@ -77,8 +77,10 @@ pub(super) async fn play(State(office): State<Arc<Office>>, uri: Uri, headers: H
     let Some(live) = LivePath::parse(path) else { return NotSent::NoChannel.answer() };
     let query = uri.query().unwrap_or_default();
     let token = bearer(&headers).or_else(|| parameter(query, "token"));
-    if matches!(live.kind, LiveKind::Key(_)) {
-        return NotSent::NoChannel.answer();
+    match live.kind {
+        LiveKind::Key(_) | LiveKind::Ranges => return NotSent::NoChannel.answer(),
+        LiveKind::Refused(cause) => return refusal(cause),
+        _ => {}
     }
     match place(&office, &live.channel, token).await {
         Ok(Sent::Origin { url, token: playback }) => {
@@ -167,12 +169,25 @@ pub(super) fn with_query(address: &str, query: &str, playback: Option<&str>) -> 
     if pairs.is_empty() { address.to_owned() } else { format!("{address}?{}", pairs.join("&")) }
 }
 
+/// What no origin would answer with media.
+fn refusal(cause: Refusal) -> Response {
+    match cause {
+        Refusal::Obsolete => plain(StatusCode::GONE, "this format is obsolete and not served; play index.m3u8\n"),
+        Refusal::NotMade => plain(StatusCode::NOT_FOUND, "this format is not made here; play index.m3u8\n"),
+        _ => plain(StatusCode::BAD_REQUEST, "the times in this address cannot be: Unix seconds, then a duration\n"),
+    }
+}
+
 /// The slate for what was asked; it carries channel and token, so that it can send the viewer back.
 fn slate(live: &LivePath, token: Option<&str>) -> Response {
     let file = match live.kind {
         LiveKind::Master => "index.m3u8",
         LiveKind::Media(_) => "video.m3u8",
         LiveKind::Segment { .. } => return plain(StatusCode::NOT_FOUND, "no origin has this segment now\n"),
+        LiveKind::Past(_) | LiveKind::RecordingStatus | LiveKind::Ranges | LiveKind::Preview => {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "no origin that keeps this archive answers now\n");
+        }
+        LiveKind::Refused(cause) => return refusal(cause),
         LiveKind::MpegTs | LiveKind::Key(_) => {
             return plain(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -53,7 +53,12 @@ pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Parts) ->
             None => plain(StatusCode::NOT_FOUND, NO_SEGMENT),
         },
         LiveKind::MpegTs => transport::answer(shared, &live, request),
-        LiveKind::Key(_) => unknown(),
+        LiveKind::Key(_)
+        | LiveKind::Past(_)
+        | LiveKind::RecordingStatus
+        | LiveKind::Ranges
+        | LiveKind::Preview
+        | LiveKind::Refused(_) => unknown(),
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) fn lint_media(text: &str) -> Vec<String> {
         lint.media_line(line);
     }
     lint.rule(lint.extinf.is_none(), "EXTINF without address");
+    lint.rule(lint.vod == lint.ended, "VOD ends with ENDLIST");
     lint.rule(lint.version >= 3, "float EXTINF needs version 3");
     lint.rule(lint.target.is_some() && lint.sequence.is_some(), "TARGETDURATION and MEDIA-SEQUENCE are required");
     lint.complaints
@@ -40,6 +41,8 @@ pub(crate) fn lint_master(text: &str) -> Vec<String> {
 struct Lint {
     complaints: Vec<String>,
     version: u32,
+    vod: bool,
+    ended: bool,
     target: Option<f64>,
     sequence: Option<u64>,
     discontinuity_sequence: bool,
@@ -48,6 +51,7 @@ struct Lint {
     dated: bool,
     discontinuity: bool,
     key: Option<String>,
+    iv: Option<u128>,
     date: Option<jiff::Timestamp>,
 }
 
@@ -84,6 +88,15 @@ impl Lint {
                 self.discontinuity_sequence = value.parse::<u64>().is_ok();
                 self.rule(self.discontinuity_sequence, "DISCONTINUITY-SEQUENCE is a number");
             }
+            "#EXT-X-PLAYLIST-TYPE" => {
+                self.rule(!headed && ["VOD", "EVENT"].contains(&value), "PLAYLIST-TYPE in the head");
+                self.vod = value == "VOD";
+            }
+            "#EXT-X-START" => self.rule(!headed && value == "TIME-OFFSET=0", "START in the head"),
+            "#EXT-X-ENDLIST" => {
+                self.rule(self.vod && !self.ended && value.is_empty(), "ENDLIST once, in a VOD list");
+                self.ended = true;
+            }
             "#EXT-X-INDEPENDENT-SEGMENTS" => self.rule(!headed && value.is_empty(), "INDEPENDENT-SEGMENTS in the head"),
             "#EXT-X-DISCONTINUITY" => {
                 self.rule(self.discontinuity_sequence, "DISCONTINUITY needs its sequence tag before it");
@@ -100,9 +113,14 @@ impl Lint {
     fn key_tag(&mut self, value: &str) {
         self.rule(self.key.as_deref() != Some(value), "KEY repeated without need");
         self.key = Some(value.to_owned());
-        let uri = value.strip_prefix("METHOD=AES-128,URI=\"").and_then(|rest| rest.strip_suffix('"'));
+        let uri = value.strip_prefix("METHOD=AES-128,URI=\"").and_then(|rest| rest.split_once('"'));
         match uri {
-            Some(uri) => self.address(uri),
+            Some((uri, rest)) => {
+                self.address(uri);
+                let iv = rest.strip_prefix(",IV=0x").and_then(|digits| u128::from_str_radix(digits, 16).ok());
+                self.rule(rest.is_empty() || iv.is_some(), "IV of hexadecimal digits");
+                self.iv = iv;
+            }
             None => self.rule(value == "METHOD=NONE", "KEY is AES-128 with URI, or NONE"),
         }
     }
@@ -126,6 +144,7 @@ impl Lint {
 
     fn segment(&mut self, line: &str) {
         self.address(line);
+        self.rule(!self.ended, "nothing after ENDLIST");
         let lasts = self.extinf.take().is_some();
         self.rule(lasts, "address without EXTINF");
         self.rule(
@@ -135,7 +154,9 @@ impl Lint {
         let number = self.sequence.map(|first| first + self.segments as u64);
         let path = line.split('?').next().unwrap_or("");
         let named = super::SegmentGrid::parse(path).map(|(_, number)| number);
-        self.rule(named == number, "the name is the number's");
+        let iv = self.iv.map_or(number, |iv| u64::try_from(iv).ok());
+        let keyed = self.key.as_deref().is_some_and(|key| key != "METHOD=NONE");
+        self.rule(named == if keyed { iv } else { number }, "the name is the number's");
         (self.dated, self.discontinuity) = (false, false);
         self.segments += 1;
     }

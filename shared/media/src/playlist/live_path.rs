@@ -1,4 +1,4 @@
-//! The request paths of a node's live channels, read from the request line.
+//! The request paths of a node's channels, read from the request line; those of their past are `past_path`'s.
 //!
 //! Untrusted text in, a [`LivePath`] or nothing out. Channel names may contain `/`, so the end of the path decides what is
 //! asked and what stands before it is the name. The path is percent-decoded once and then checked as a whole: nothing
@@ -6,6 +6,7 @@
 //! does with the name. Tokens and queries are not looked at.
 
 use super::grid::SegmentGrid;
+use super::past_path::{self, Past, Refusal};
 use super::window::KeyRef;
 
 /// The longest path read, in bytes as sent.
@@ -13,6 +14,8 @@ const PATH_BYTES_MAX: usize = 1_024;
 /// The longest channel name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 const SELECTION_BYTES_MAX: usize = 32;
+/// Where the streamer API names its streams.
+const STREAMS: [&str; 4] = ["streamer", "api", "v3", "streams"];
 /// Parts of `YYYY/MM/DD/HH/MM/SS-DDDDD.ts`.
 const SEGMENT_PARTS: usize = 6;
 
@@ -28,7 +31,7 @@ pub struct LivePath {
 /// What a live path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveKind {
-    /// `index.m3u8`, `playlist.m3u8`.
+    /// `index.m3u8`, `playlist.m3u8`, `index.ts.m3u8`.
     Master,
     /// The muxed media playlist, in the spelling the client used.
     Media(MediaSpelling),
@@ -43,6 +46,16 @@ pub enum LiveKind {
     MpegTs,
     /// `/k/NAME/GENERATION-PERIOD`: a content key.
     Key(KeyRef),
+    /// Archive, catch-up, time shift.
+    Past(Past),
+    /// `recording_status.json`: what is recorded.
+    RecordingStatus,
+    /// `/streamer/api/v3/streams/NAME/dvr/ranges`: the same, as newer monitors ask.
+    Ranges,
+    /// `preview.h264`: the last key picture.
+    Preview,
+    /// A path of Flussonic's that is answered with words only.
+    Refused(Refusal),
 }
 
 /// How a client spells the media playlist.
@@ -52,7 +65,7 @@ pub enum MediaSpelling {
     Video,
     /// `mono.m3u8`.
     Mono,
-    /// `tracks-SELECTION/mono.m3u8`; letters and digits, at most 32.
+    /// `tracks-SELECTION/mono.m3u8`; letters, digits and commas, at most 32.
     Tracks(String),
 }
 
@@ -74,7 +87,11 @@ impl LivePath {
         }
         let (kind, used) = kind(&parts)?;
         let name = &parts[..parts.len() - used];
-        let name = if matches!(kind, LiveKind::Key(_)) { name.get(1..)? } else { name };
+        let name = match kind {
+            LiveKind::Key(_) => name.get(1..)?,
+            LiveKind::Ranges => name.get(STREAMS.len()..)?,
+            _ => name,
+        };
         let channel = name.join("/");
         (1..=NAME_BYTES_MAX).contains(&channel.len()).then_some(Self { channel, kind })
     }
@@ -83,16 +100,24 @@ impl LivePath {
 /// What the end of the path asks, and how many parts said so.
 fn kind(parts: &[&str]) -> Option<(LiveKind, usize)> {
     let (last, before) = parts.split_last()?;
-    Some(match *last {
-        "index.m3u8" | "playlist.m3u8" => (LiveKind::Master, 1),
-        "video.m3u8" => (LiveKind::Media(MediaSpelling::Video), 1),
-        "mono.m3u8" => match before.last().and_then(|part| selection(part)) {
-            Some(tracks) => (LiveKind::Media(MediaSpelling::Tracks(tracks.to_owned())), 2),
-            None => (LiveKind::Media(MediaSpelling::Mono), 1),
-        },
-        "mpegts" => (LiveKind::MpegTs, 1),
-        last if last.ends_with(".ts") => segment(parts)?,
-        last if parts.first() == Some(&"k") => (LiveKind::Key(key(last)?), 1),
+    if let Some((past, used)) = past_path::past(parts) {
+        return Some((past.map_or_else(LiveKind::Refused, LiveKind::Past), used));
+    }
+    if let Some((refusal, used)) = past_path::not_served(parts) {
+        return Some((LiveKind::Refused(refusal), used));
+    }
+    let tracks = before.last().and_then(|part| selection(part)).map(|tracks| MediaSpelling::Tracks(tracks.to_owned()));
+    Some(match (*last, tracks) {
+        ("index.m3u8" | "index.ts.m3u8" | "mono.m3u8" | "mono.ts.m3u8", Some(tracks)) => (LiveKind::Media(tracks), 2),
+        ("index.m3u8" | "playlist.m3u8" | "index.ts.m3u8", _) => (LiveKind::Master, 1),
+        ("video.m3u8" | "video.ts.m3u8", _) => (LiveKind::Media(MediaSpelling::Video), 1),
+        ("mono.m3u8" | "mono.ts.m3u8", None) => (LiveKind::Media(MediaSpelling::Mono), 1),
+        ("mpegts", _) => (LiveKind::MpegTs, 1),
+        ("recording_status.json", _) => (LiveKind::RecordingStatus, 1),
+        ("preview.h264", _) => (LiveKind::Preview, 1),
+        ("ranges", _) if parts.starts_with(&STREAMS) && before.last() == Some(&"dvr") => (LiveKind::Ranges, 2),
+        (last, _) if last.ends_with(".ts") => segment(parts)?,
+        (last, _) if parts.first() == Some(&"k") => (LiveKind::Key(key(last)?), 1),
         _ => return None,
     })
 }
@@ -105,9 +130,10 @@ fn segment(parts: &[&str]) -> Option<(LiveKind, usize)> {
 }
 
 /// The selection of a `tracks-…` part.
-fn selection(part: &str) -> Option<&str> {
+pub(super) fn selection(part: &str) -> Option<&str> {
     let tracks = part.strip_prefix("tracks-")?;
-    let good = (1..=SELECTION_BYTES_MAX).contains(&tracks.len()) && tracks.bytes().all(|b| b.is_ascii_alphanumeric());
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b',';
+    let good = (1..=SELECTION_BYTES_MAX).contains(&tracks.len()) && tracks.bytes().all(allowed);
     good.then_some(tracks)
 }
 
@@ -181,6 +207,7 @@ mod tests {
         check("/k/france24/index.m3u8", "k/france24: Master");
         check("/Cha%C3%AEne%20un/index.m3u8", "Chaîne un: Master");
         check("/fr%2Ff24/index.m3u8", "fr/f24: Master");
+        check("/streamer/api/v3/streams/fr%2Ff24/dvr/ranges", "fr/f24: Ranges");
     }
 
     #[test]

@@ -142,13 +142,21 @@ impl MediaPlaylist {
     }
 
     fn key_tag(&self, out: &mut Builder, key: Option<(KeyRef, &KeyBase)>) {
-        let Some((key, KeyBase(base))) = key else {
-            return out.line("#EXT-X-KEY:METHOD=NONE");
-        };
-        let text = out.text();
-        write!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"{base}{}/{key}", self.name).expect("strings take all text");
-        out.key(key);
-        out.line("\"");
+        match key {
+            Some((key, base)) => push_key_tag(out, (base, &self.name), key, None),
+            None => out.line("#EXT-X-KEY:METHOD=NONE"),
+        }
+    }
+}
+
+/// A KEY tag for the channel of this encoded name; `iv` is the number of a segment whose place in the list is another.
+pub(super) fn push_key_tag(out: &mut Builder, (base, name): (&KeyBase, &str), key: KeyRef, iv: Option<u64>) {
+    let KeyBase(base) = base;
+    write!(out.text(), "#EXT-X-KEY:METHOD=AES-128,URI=\"{base}{name}/{key}").expect("strings take all text");
+    out.key(key);
+    match iv {
+        Some(number) => out.line(&format!("\",IV=0x{number:032X}")),
+        None => out.line("\""),
     }
 }
 
@@ -166,7 +174,7 @@ fn header(out: &mut Builder, window: &Window) {
 }
 
 /// Seconds and microseconds from the start of a segment to its end, each rounded down to a microsecond first.
-fn extinf(entry: &Entry) -> (i64, i64) {
+pub(super) fn extinf(entry: &Entry) -> (i64, i64) {
     let micros = |at: Ticks90k| i128::from(at.0) * 100 / 9;
     let length = micros(entry.end()) - micros(entry.start);
     let length = i64::try_from(length).expect("a segment lasts seconds");
@@ -174,7 +182,7 @@ fn extinf(entry: &Entry) -> (i64, i64) {
 }
 
 /// ISO 8601 with milliseconds, UTC.
-fn date_time(at: Ticks90k) -> String {
+pub(super) fn date_time(at: Ticks90k) -> String {
     let at = jiff::Timestamp::from_millisecond(at.as_millis()).expect("the window refuses times outside the calendar");
     format!("{at:.3}")
 }

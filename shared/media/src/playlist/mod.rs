@@ -2,8 +2,8 @@
 //!
 //! All of it is a function of values given: times come from the channel's timeline, never from a clock. `window` owns
 //! what must never step back; `media` and `master` print it once per change, with holes (`splice`) for what differs per
-//! viewer; `grid` and `live_path` name things and read those names back from requests. The node's output room drives
-//! it. Standard: RFC 8216.
+//! viewer; `grid`, `live_path` and `past_path` name things and read those names back from requests; `past` prints
+//! what was recorded. The node's output room drives it. Standard: RFC 8216.
 
 mod grid;
 #[cfg(test)]
@@ -11,6 +11,8 @@ mod lint;
 mod live_path;
 mod master;
 mod media;
+mod past;
+mod past_path;
 mod splice;
 mod window;
 
@@ -18,5 +20,7 @@ pub use grid::SegmentGrid;
 pub use live_path::{LiveKind, LivePath, MediaSpelling};
 pub use master::{Bandwidth, Master, Variant};
 pub use media::{KeyBase, KeyBaseError, MediaPlaylist};
+pub use past::{PastKind, PastPlaylist, Recorded};
+pub use past_path::{Past, Refusal, SPAN_SECS_MAX, Shape, Span};
 pub use splice::{Query, Rendered};
 pub use window::{Entry, KeyRef, PushError, RestoreError, Window, WindowRecord};
