@@ -75,6 +75,7 @@ pub fn channel(name: &str, sources: &[(&str, &str)]) -> DesiredChannel {
         key_generation: GENERATION,
         key_period_secs: 300,
         free: false,
+        dvr: None,
     }
 }
 
@@ -353,15 +354,16 @@ fn write_identity(folder: &Path, name: &str) -> Result<()> {
 fn write_keys(state: &Path, channels: &[DesiredChannel]) -> Result<()> {
     secret(&state.join("storage.key"), &STORAGE_KEY)?;
     let today = u32::try_from(now_secs() / DAY_SECS)?;
-    let root = Root::new(Generation(GENERATION), ROOT);
-    let entry = |channel: &ChannelName, day: u32| {
+    let entry = |(generation, day): (u32, u32), channel: &ChannelName| {
+        let root = Root::new(Generation(generation), ROOT);
         let iv = [u8::try_from(day % 251).unwrap_or(0); 16];
         let sealed = root.day_key(channel.as_str(), Day(day)).seal(&STORAGE_KEY, iv);
-        json!({ "channel": channel, "generation": GENERATION, "day": day, "sealed": hex(&sealed) })
+        json!({ "channel": channel, "generation": generation, "day": day, "sealed": hex(&sealed) })
     };
-    let days = today - 1..today + 4;
+    // The generation after the first too, for tests that change to it.
+    let days = (today - 1..today + 4).flat_map(|day| [(GENERATION, day), (GENERATION + 1, day)]);
     let entries: Vec<Value> =
-        channels.iter().flat_map(|channel| days.clone().map(|day| entry(&channel.name, day))).collect();
+        channels.iter().flat_map(|channel| days.clone().map(|key| entry(key, &channel.name))).collect();
     secret(&state.join("day-keys.json"), &serde_json::to_vec(&entries)?)
 }
 

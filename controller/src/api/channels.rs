@@ -14,7 +14,7 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use headend_wire::{ChannelName, NodeName, SiteName, SourceName};
+use headend_wire::{ChannelName, Dvr, Lock, NodeName, Retention, SiteName, SourceName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -85,6 +85,23 @@ pub struct ChannelBody {
     /// A better source is returned to after being good this long; 300000 ms when left out.
     #[serde(default)]
     pub return_after_ms: Option<u32>,
+    /// What is kept of it: depth, how full a disk may get, the most bytes, as in `5d 95% 500G`; nothing when left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub dvr: Option<Retention>,
+    /// Programmes that are kept whatever the depth, at most 32.
+    #[serde(default)]
+    pub dvr_locks: Vec<LockBody>,
+}
+
+/// A programme that is not deleted.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LockBody {
+    /// Its start, Unix seconds.
+    pub from: u64,
+    /// Its end, Unix seconds.
+    pub until: u64,
 }
 
 fn two() -> u32 {
@@ -129,6 +146,12 @@ pub struct ChannelView {
     /// A better source is returned to after being good this long, when it is not the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_after_ms: Option<u32>,
+    /// What is kept of it, when anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dvr: Option<String>,
+    /// Programmes that are kept whatever the depth.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dvr_locks: Vec<LockBody>,
 }
 
 /// Every channel.
@@ -157,6 +180,14 @@ impl ChannelBody {
             return_after_ms: self.return_after_ms,
             free: self.free,
             enabled: self.enabled,
+            dvr: self.dvr.map(|keep| Dvr {
+                keep,
+                locks: self
+                    .dvr_locks
+                    .iter()
+                    .map(|LockBody { from, until }| Lock { from: *from, until: *until })
+                    .collect(),
+            }),
         }
     }
 }
@@ -186,8 +217,14 @@ impl From<&Channel> for ChannelView {
             enabled: channel.enabled,
             leave_after_ms: channel.leave_after_ms,
             return_after_ms: channel.return_after_ms,
+            dvr: channel.dvr.as_ref().map(|dvr| dvr.keep.to_string()),
+            dvr_locks: channel.dvr.iter().flat_map(|dvr| &dvr.locks).map(lock_body).collect(),
         }
     }
+}
+
+fn lock_body(lock: &Lock) -> LockBody {
+    LockBody { from: lock.from, until: lock.until }
 }
 
 pub(super) fn routes() -> Router<Arc<Office>> {
@@ -233,6 +270,9 @@ pub(super) async fn put(
     Body { value, hash }: Body<ChannelBody>,
 ) -> Result<(StatusCode, Json<ChannelView>), ApiError> {
     who.need(Role::Admin)?;
+    if value.dvr.is_none() && !value.dvr_locks.is_empty() {
+        return Err(ApiError::refused("dvr_locks has entries, but dvr is not set", "set dvr, for example to 5d"));
+    }
     let channel = value.named(name_of(&name)?);
     let there = office.catalogue.current().channels.contains_key(&channel.name);
     let status = if there { StatusCode::OK } else { StatusCode::CREATED };

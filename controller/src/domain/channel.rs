@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use headend_access::schedule::{PERIOD_MS_MAX, PERIOD_MS_MIN};
-use headend_wire::{ChannelName, NodeName, SiteName, SourceName};
+use headend_wire::dvr::LOCKS_MAX;
+use headend_wire::{ChannelName, Dvr, NodeName, SiteName, SourceName};
 use serde::{Deserialize, Serialize};
 
 use super::name::Tag;
@@ -93,6 +94,9 @@ pub struct Channel {
     pub free: bool,
     /// Whether it is offered at all.
     pub enabled: bool,
+    /// What is kept of it; none: nothing beyond the live window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dvr: Option<Dvr>,
 }
 
 impl Channel {
@@ -123,6 +127,9 @@ impl Channel {
         if let Some(ms) = self.return_after_ms {
             in_range("return_after_ms", ms.into(), 0..=86_400_000)?;
         }
+        if let Some(dvr) = &self.dvr {
+            check_dvr(dvr)?;
+        }
         check_sources(self.sources.values().flatten())
     }
 
@@ -130,6 +137,18 @@ impl Channel {
     #[must_use]
     pub fn sources_at(&self, site: &str) -> &[Source] {
         self.sources.get(site).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The text of a retention checks itself when it is read.
+fn check_dvr(dvr: &Dvr) -> Result<(), Refusal> {
+    at_most("dvr_locks", dvr.locks.len(), LOCKS_MAX)?;
+    match dvr.locks.iter().find(|lock| lock.until <= lock.from) {
+        Some(lock) => {
+            let problem = format!("has one from {} until {}", lock.from, lock.until);
+            Err(Refusal::new("dvr_locks", problem, "let it end after it begins, in Unix seconds"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -195,6 +214,7 @@ mod tests {
             return_after_ms: None,
             free: false,
             enabled: true,
+            dvr: None,
         }
     }
 
@@ -231,6 +251,11 @@ mod tests {
         check(|c| c.segment_ms = 2500, "segment_ms is 2500; use whole seconds, 1000 or 2000 or so on");
         check(|c| c.window_segments = 2, "window_segments is 2; use 3 to 60");
         check(|c| c.period_ms = 9_000, "period_ms is 9000; use 10000 to 86400000");
+        let dvr = |from, until| Dvr { keep: "5d".parse().unwrap(), locks: vec![headend_wire::Lock { from, until }] };
+        check(
+            |c| c.dvr = Some(dvr(9, 9)),
+            "dvr_locks has one from 9 until 9; let it end after it begins, in Unix seconds",
+        );
         check(|c| c.period_ms = 11_000, "period_ms is 11000; use a multiple of segment_ms, 2000");
         check(|c| c.leave_after_ms = Some(1), "leave_after_ms is 1; use 200 to 60000");
         check(

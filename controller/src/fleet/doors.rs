@@ -35,6 +35,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Days after today for which a node holds keys: 72 hours.
 const DAYS_AHEAD: u32 = 3;
 
+const DAY_SECS: u32 = 86_400;
+
 /// Every root that is in use, by generation.
 pub type Roots = Arc<BTreeMap<Generation, Root>>;
 
@@ -167,7 +169,7 @@ async fn day_keys(
 }
 
 /// The day keys a node may have of those it asks for: its own channels, up to the generation it packages with
-/// (an archive needs older ones). What it may not have is left out.
+/// and as far back as it archives (an archive needs older ones). What it may not have is left out.
 fn keys_for(node: &NodePlan, asked: &DayKeysRequest, roots: &Roots, today: Day) -> Vec<DayKeyEntry> {
     let mut keys = Vec::new();
     let mut given = std::collections::HashSet::new();
@@ -176,7 +178,8 @@ fn keys_for(node: &NodePlan, asked: &DayKeysRequest, roots: &Roots, today: Day) 
         let allowed = carried.is_some_and(|channel| scope.generation <= channel.key_generation);
         let root = roots.get(&Generation(scope.generation)).filter(|_| allowed);
         let Some(root) = root.filter(|_| given.insert(scope)) else { continue };
-        for day in today.0.saturating_sub(1)..=today.0.saturating_add(DAYS_AHEAD) {
+        let kept = carried.and_then(|channel| channel.dvr.as_ref()).map_or(0, |dvr| dvr.keep.depth_secs / DAY_SECS + 1);
+        for day in today.0.saturating_sub(1 + kept)..=today.0.saturating_add(DAYS_AHEAD) {
             let key = root.day_key(scope.channel.as_str(), Day(day));
             let key = key.reveal().iter().map(|byte| format!("{byte:02x}")).collect();
             keys.push(DayKeyEntry { channel: scope.channel.clone(), generation: scope.generation, day, key });

@@ -39,6 +39,7 @@ fn channel(name: &str, key_generation: u32) -> DesiredChannel {
         key_generation,
         key_period_secs: 300,
         free: false,
+        dvr: None,
     }
 }
 

@@ -111,6 +111,7 @@ mod tests {
             return_after_ms: None,
             free: channel.1.contains("free"),
             enabled: !channel.1.contains("off"),
+            dvr: None,
         };
         let got = match entitlement(&subscriber, &tariffs, &channel, now) {
             Entitlement::Allowed => "allowed".to_owned(),

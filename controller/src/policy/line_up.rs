@@ -138,6 +138,7 @@ fn channels_of(
             key_generation: settings.key_generation.0,
             key_period_secs: secs(channel.period_ms),
             free: channel.free,
+            dvr: channel.dvr.clone(),
         })
     });
     wanted.collect()
@@ -213,6 +214,7 @@ mod tests {
             return_after_ms: Some(5_000),
             free: false,
             enabled: true,
+            dvr: None,
         };
         for source in sources.split_whitespace() {
             let (site, rest) = source.split_once('/').unwrap();

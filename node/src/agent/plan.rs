@@ -85,6 +85,7 @@ mod tests {
             key_generation: 1,
             key_period_secs: 300,
             free: false,
+            dvr: None,
         }
     }
 

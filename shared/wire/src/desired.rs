@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dvr::Dvr;
 use crate::ids::{ChannelName, NodeName, SiteName, SourceName};
 
 /// The whole desired state of one node.
@@ -60,6 +61,9 @@ pub struct DesiredChannel {
     /// Needs no token; segments are encrypted all the same.
     #[serde(default)]
     pub free: bool,
+    /// What is kept of it; none: nothing beyond the live window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dvr: Option<Dvr>,
 }
 
 /// One way to obtain a channel.

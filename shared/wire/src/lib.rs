@@ -6,6 +6,7 @@
 //! one JSON of every message of every released version that today's code must still read.
 
 pub mod desired;
+pub mod dvr;
 pub mod fleet;
 pub mod hardware;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod topic;
 
 pub use desired::{Desired, DesiredChannel, DesiredSource, SourcePolicy};
 pub use hardware::{CardHealth, TunerHealth};
+pub use dvr::{Dvr, Lock, Retention, RetentionError};
 pub use ids::{ChannelName, IdError, NodeName, SiteName, SourceName};
 pub use message::{Incarnation, Message, WIRE_VERSION, WireError};
 pub use report::{Birth, ChannelHealth, ChannelState, Event, EventKind, Health, Reported, Will};

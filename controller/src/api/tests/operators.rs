@@ -149,6 +149,7 @@ async fn channels_with_slashes_and_sources_come_back_as_they_were_put() {
     let body = json!({
         "title": "France 24", "number": 24, "tags": ["news"], "segment_secs": 2, "window_segments": 6,
         "key_period_secs": 60, "free": true, "enabled": true, "return_after_ms": 5000,
+        "dvr": "5d 90% 500G", "dvr_locks": [{"from": 1_700_000_000, "until": 1_700_003_600}],
         "sources": [
             {"site": "caribbean", "name": "sat", "url": "udp://239.0.0.1:5000", "service": 7, "node": "car-1"},
             {"site": "france", "name": "dtt", "url": "file:/x.ts"},
