@@ -3,6 +3,7 @@
 //! What a node plays is not in here: it comes as desired state from its controller. The file holds what a
 //! technician sets at the box: names, addresses, folders. `check-config` runs the very same code.
 
+mod archive;
 mod biss;
 mod cams;
 mod cards;
@@ -23,6 +24,7 @@ use crate::{
     input::tuner::inventory::{AntennaFile, Inventory, TunerFile},
 };
 
+pub use archive::ArchiveConfig;
 pub use biss::BissConfig;
 pub use cards::{CardConfig, CardProfileConfig};
 
@@ -44,6 +46,8 @@ struct File {
     mqtt: MqttFile,
     #[serde(default)]
     input: InputFile,
+    #[serde(default)]
+    archive: archive::ArchiveFile,
     #[serde(default)]
     antenna: Vec<AntennaFile>,
     #[serde(default)]
@@ -137,6 +141,8 @@ pub struct Config {
     pub ring_bytes: usize,
     /// How often each spare tuner is proved with each wanted multiplex; none: never.
     pub prove_every: Option<Duration>,
+    /// Where channels are recorded.
+    pub archive: ArchiveConfig,
     /// Tuners and what hangs on them.
     pub inventory: Inventory,
     /// The operator's cards, in the order in which they are asked.
@@ -200,6 +206,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
     {
         return Err(("http.public_url".into(), format!("is {public:?}; write http://HOST:PORT or https://HOST:PORT")));
     }
+    let archive = archive::check(file.archive).map_err(|(key, reason)| (Cow::Borrowed(key), reason))?;
     let inventory =
         Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
     let cards = cards::check(file.cards).map_err(|reason| ("cards".into(), reason))?;
@@ -222,6 +229,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         mqtt_url: file.mqtt.url,
         ring_bytes: file.input.ring_bytes,
         prove_every: (prove_every_s != 0).then(|| Duration::from_secs(prove_every_s)),
+        archive,
         inventory,
         cards,
         biss,
@@ -334,6 +342,17 @@ mod tests {
             &wrong("systems` has \"sky\"; write CA_system_IDs in hexadecimal: \"0500\""),
         );
         check_cam(&format!("{device}spacing_ms = 5\n"), &wrong("spacing_ms` is 5; from 100 to 120000"));
+    }
+
+    #[test]
+    fn archive_folders_are_checked() {
+        let check_archive = |lines: &str, want: &str| {
+            let head = "site = 'caribbean'\nname = 'car-1'\n[controller]\nurl = 'https://c:8443'\n[archive]\n";
+            check_text(&format!("{head}{lines}"), want);
+        };
+        check_archive("paths = ['/srv/a', '/srv/b']\n", "car-1");
+        check_archive("paths = ['a']\n", "/node.toml:6: `archive.paths` has a, which is no absolute path");
+        check_archive("paths = ['/a', '/a/b']\n", "/node.toml:6: `archive.paths` has /a/b and a folder in or above it");
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("mqtt.url", old.mqtt_url != new.mqtt_url),
         ("input.ring_bytes", old.ring_bytes != new.ring_bytes),
         ("input.prove_every_s", old.prove_every != new.prove_every),
+        ("archive", old.archive != new.archive),
         ("cards", old.cards != new.cards),
         ("biss", old.biss != new.biss),
         ("cam", old.cams != new.cams),

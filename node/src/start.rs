@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use headend_access::Day;
 use headend_csa::ControlWord;
 use headend_media::{
     package::{Slate, SlateError},
@@ -39,12 +40,13 @@ use crate::{
     },
     cam::{CamStatus, Cams},
     card::{CardSpec, Cards, Word, desk::ProfileSpec, open_card::CardKey, word::Algorithm},
-    config::{BissConfig, CardConfig, CardProfileConfig, Config},
+    config::{ArchiveConfig, BissConfig, CardConfig, CardProfileConfig, Config},
     input::{
         InputOptions, InputSet, Monotonic, Refinery,
         tuner::{pool::Tuners, replay::ReplayError},
     },
     output::{
+        archive::Archive,
         channels::Channels,
         http::{self, Gate, NodeStatus},
         keys::{KeyStore, KeyStoreError},
@@ -219,9 +221,11 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
 }
 
 fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(), RunError> {
-    // The stop order: no new clients, no more segments, no more packets, the last word to the controller.
+    // The stop order: no new clients, no more segments, the archive's last lines, no more packets, the last word to the
+    // controller.
     let serving = supervisor.stage("http", DRAIN + Duration::from_secs(1));
     let streaming = supervisor.stage("streams", Duration::from_secs(5));
+    let recording = supervisor.stage("archive", Duration::from_secs(5));
     let receiving = supervisor.stage("inputs", Duration::from_secs(3));
     let descrambling = supervisor.stage("cards", Duration::from_secs(4));
     let reporting = supervisor.stage("agent", Duration::from_secs(4));
@@ -236,11 +240,14 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let refinery = refinery(config, &opened, (&access, &cams));
     let (inputs, tuners) = open_inputs(config, &opened, receiving, (mono, refinery))?;
     let hearts = Heartbeats::default();
+    let live_dir = config.state_dir.join("live");
+    let archive = open_archive(config, &opened, &live_dir, &recording);
     let (key_base, key_base_now) = watch::channel(KeyBase::default());
     let (wanted, wanted_now) = watch::channel(vec![]);
     let (key_url, key_url_now) = watch::channel(None);
     let around = Surroundings {
-        folder: config.state_dir.join("live"),
+        folder: live_dir,
+        archive: Arc::clone(&archive),
         inputs: inputs.clone(),
         keys: Arc::clone(&opened.keys),
         anchors: Arc::clone(&opened.anchors),
@@ -286,7 +293,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
-    serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access, cams }, &serving);
+    serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access, cams, archive }, &serving);
     Ok(())
 }
 
@@ -322,6 +329,19 @@ fn open_inputs(
     Ok((inputs, tuners))
 }
 
+/// The archive and its disks' threads.
+fn open_archive(config: &Config, opened: &Opened, live_dir: &Path, recording: &Supervisor) -> Arc<Archive> {
+    let ArchiveConfig { paths, guaranteed_secs } = &config.archive;
+    let folders = (config.state_dir.as_path(), live_dir);
+    let archive = Archive::new(paths, *guaranteed_secs, folders, Arc::clone(&opened.clock));
+    if archive.configured() {
+        // Until the archive was looked at, any key may be needed.
+        opened.keys.keep_since(Some(Day(0)));
+    }
+    archive.start(recording, &opened.keys);
+    archive
+}
+
 fn uplink(config: &Config, opened: &Opened) -> Result<(Uplink, Halves), RunError> {
     let identity = &opened.identity;
     let text = config.mqtt_url.as_deref().unwrap_or(&identity.mqtt_url);
@@ -348,10 +368,11 @@ struct Watched {
     cards: Cards,
     access: Descrambling,
     cams: Cams,
+    archive: Arc<Archive>,
 }
 
 fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor) {
-    let Watched { inputs, tuners, uplink, known, cards, access, cams } = watched;
+    let Watched { inputs, tuners, uplink, known, cards, access, cams, archive } = watched;
     let modules = cams.clone();
     let (counters, stopping) = (opened.server.counters(), CancellationToken::new());
     let status = move || {
@@ -377,6 +398,7 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         site: config.site.clone(),
         node: config.name.clone(),
         channels: opened.channels,
+        archive,
         keys: opened.keys,
         gate: opened.gate,
         clock: opened.clock,

@@ -12,6 +12,8 @@ pub enum Step {
     Stop(ChannelName),
     /// It is new, or described anew; what ran under its name stops first.
     Start(DesiredChannel),
+    /// Only what is kept of it changed: it runs on.
+    Keep(DesiredChannel),
 }
 
 /// The steps from what runs to what is desired. Stops come first, so that a source that moves from one channel to
@@ -33,7 +35,11 @@ pub fn plan(running: &[DesiredChannel], desired: &[DesiredChannel]) -> (Vec<Step
     let gone = running.iter().filter(|old| !wanted.iter().any(|new| new.name == old.name));
     steps.extend(gone.map(|old| Step::Stop(old.name.clone())));
     for new in wanted {
-        if running.iter().any(|old| old == new) {
+        let same = |old: &&DesiredChannel| DesiredChannel { dvr: new.dvr.clone(), ..(*old).clone() } == *new;
+        if let Some(old) = running.iter().find(same) {
+            if old.dvr != new.dvr {
+                steps.push(Step::Keep(new.clone()));
+            }
             continue;
         }
         if running.iter().any(|old| old.name == new.name) {
@@ -63,7 +69,7 @@ fn unusable(channel: &DesiredChannel) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use headend_wire::{DesiredSource, SourcePolicy};
+    use headend_wire::{DesiredSource, Dvr, SourcePolicy};
 
     use super::*;
 
@@ -95,6 +101,7 @@ mod tests {
         let steps = steps.iter().map(|step| match step {
             Step::Stop(name) => format!("stop {name}"),
             Step::Start(channel) => format!("start {} {}", channel.name, channel.sources[0].url),
+            Step::Keep(channel) => format!("keep {}", channel.name),
         });
         assert_eq!(steps.chain(differences).collect::<Vec<_>>(), want);
     }
@@ -105,6 +112,15 @@ mod tests {
         check(&["a file:1", "b file:2"], &["a file:1", "b file:3"], &["stop b", "start b file:3"]);
         check(&["a file:1", "b file:2"], &["b file:2"], &["stop a"]);
         check(&["a file:1"], &["a file:1"], &[]);
+    }
+
+    #[test]
+    fn a_deeper_archive_costs_no_picture() {
+        let (old, dvr) = (channel("a file:1"), Some(Dvr { keep: "5d".parse().expect("retention"), locks: vec![] }));
+        let new = DesiredChannel { dvr, ..old.clone() };
+        assert_eq!(plan(std::slice::from_ref(&old), std::slice::from_ref(&new)).0, [Step::Keep(new.clone())]);
+        assert_eq!(plan(std::slice::from_ref(&new), std::slice::from_ref(&old)).0, [Step::Keep(old)]);
+        assert_eq!(plan(std::slice::from_ref(&new), std::slice::from_ref(&new)).0, []);
     }
 
     #[test]

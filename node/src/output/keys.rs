@@ -8,7 +8,10 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::RwLock,
+    sync::{
+        RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use headend_access::{AddressKey, Day, DayKey, Generation, PeriodKey, PeriodKeyId, Schedule};
@@ -20,8 +23,8 @@ use zeroize::Zeroizing;
 /// Days that a key is kept after its own, so that what is still in the window or the archive can be served.
 const DAYS_KEPT: u32 = 8;
 
-/// The most day keys held: 300 channels for the days kept and the days ahead.
-const KEYS_MAX: usize = 300 * 16;
+/// The most day keys held: 300 channels for a month of archive and the days ahead; about 200 bytes each.
+const KEYS_MAX: usize = 300 * 40;
 
 /// Why keys could not be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,8 @@ pub struct KeyStore {
     path: PathBuf,
     storage_key: Zeroizing<[u8; 32]>,
     keys: RwLock<HashMap<KeyName, DayKey>>,
+    /// The first day of which anything is archived.
+    archived_since: AtomicU32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,7 +99,8 @@ impl KeyStore {
                 None => refused += 1,
             }
         }
-        Ok((Self { path, storage_key, keys: RwLock::new(keys) }, refused))
+        let archived_since = AtomicU32::new(u32::MAX);
+        Ok((Self { path, storage_key, keys: RwLock::new(keys), archived_since }, refused))
     }
 
     /// Takes what the controller delivered, forgets what is long past `today`, and writes the rest sealed.
@@ -114,7 +120,9 @@ impl KeyStore {
         let entries = {
             let mut keys = self.keys.write().expect("no holder of this lock panics");
             keys.extend(fresh);
-            keys.retain(|(_, _, day), _| day.0 + DAYS_KEPT >= today.0);
+            // A key period may reach over midnight.
+            let archived = self.archived_since.load(Ordering::Relaxed).saturating_sub(1);
+            keys.retain(|(_, _, day), _| day.0 + DAYS_KEPT >= today.0 || day.0 >= archived);
             let mut entries = vec![];
             for ((channel, generation, day), key) in keys.iter() {
                 let sealed = to_hex(&key.seal(&self.storage_key, random16()?));
@@ -125,6 +133,11 @@ impl KeyStore {
         let text = serde_json::to_vec(&entries).expect("names and digits have a JSON form");
         atomic_file::write(&self.path, &text, 0o600)
             .map_err(|source| KeyStoreError::Write { path: self.path.clone(), source: io::Error::other(source) })
+    }
+
+    /// Keeps keys from this day on, because something is archived from then; none: nothing is.
+    pub fn keep_since(&self, day: Option<Day>) {
+        self.archived_since.store(day.map_or(u32::MAX, |day| day.0), Ordering::Relaxed);
     }
 
     /// The key of the segment whose nominal start is `start_ms`, with its id; none when its day key is not here.
@@ -253,6 +266,22 @@ mod tests {
         fs::write(folder.path().join("storage.key"), [1; 32]).expect("another machine's key");
         let (_, refused) = KeyStore::open(folder.path()).expect("opens");
         assert_eq!(refused, 1);
+    }
+
+    #[test]
+    fn keys_are_kept_as_long_as_the_archive() {
+        let (folder, root) = (tempfile::tempdir().expect("folder"), Root::new(Generation(1), [5; 32]));
+        let channel: ChannelName = "tf1".parse().expect("name");
+        let (store, _) = KeyStore::open(folder.path()).expect("opens");
+        store.keep_since(Some(Day(100)));
+        store.take(&delivery(&root, &channel, 98..102), Day(100)).expect("kept");
+        store.take(&[], Day(130)).expect("kept");
+        let schedule = Schedule::new("tf1", 300_000).expect("schedule");
+        let key = |day: u64| store.segment_key(&channel, Generation(1), &schedule, day * 86_400_000 + 43_200_000);
+        assert_eq!([98, 99, 100, 101].map(|day| key(day).is_some()), [false, true, true, true]);
+        store.keep_since(None);
+        store.take(&[], Day(130)).expect("kept");
+        assert!(key(101).is_none());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use headend_access::{Generation, Period, PeriodKey, PeriodKeyId, Schedule, Sessi
 use headend_media::{
     crypt::{self, Key128},
     package::{Resume, Segment, Track},
+    packet::PACKET_BYTES,
     playlist::{
         Bandwidth, Entry, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Variant, Window,
     },
@@ -30,24 +31,25 @@ use headend_media::{
 use headend_wire::{ChannelName, DesiredChannel, SourceName};
 
 use super::{
+    archive::Recorder,
     keys::KeyStore,
     record::{Record, RecordError, RecordStore},
+    viewers::Viewers,
 };
 use crate::input::ring::{Ring, RingReader, Start};
 
 /// Bytes of segments held in memory for one channel.
 pub const MEMORY_BYTES_MAX: usize = 16 << 20;
 
-/// A session that asked for nothing this long is no viewer any more, seconds.
-const VIEWER_SECS: u64 = 30;
-
-/// Sessions remembered per channel.
-const VIEWERS_MAX: usize = 20_000;
-
 /// How far back an endless stream starts when no point of entry is known, as in a channel without a picture.
 const TRANSPORT_BACK: Duration = Duration::from_secs(2);
 
 const NO_ENTRY: u64 = u64::MAX;
+
+/// The muxed form, which boxes need.
+const MUXED: &str = "video.m3u8";
+
+const SYNC_BYTE: u8 = 0x47;
 
 /// Who is watching, as far as addresses in playlists need it.
 #[derive(Debug, Clone)]
@@ -90,6 +92,8 @@ pub enum Found {
     Memory(Bytes),
     /// Too old for memory, young enough for the disk.
     File(PathBuf),
+    /// Perhaps in the archive.
+    Archive(Recorder),
 }
 
 /// A source asked for by the other site.
@@ -132,20 +136,22 @@ pub struct Live {
     name: ChannelName,
     free: bool,
     schedule: Schedule,
+    key_period_secs: u32,
     generation: Generation,
     grid: SegmentGrid,
     listed: usize,
     state: Mutex<State>,
     view: ArcSwap<View>,
+    recorder: Option<Recorder>,
     packets: Ring,
     entry: AtomicU64,
     sources: RwLock<HashMap<SourceName, Source>>,
-    viewers: Mutex<HashMap<SessionId, u64>>,
+    viewers: Viewers,
 }
 
 impl Live {
     /// Opens a channel's window below `folder`, going on where an earlier life stopped. `packets` is the ring of its
-    /// endless stream.
+    /// endless stream; what is given out goes to `recorder` as well.
     ///
     /// # Errors
     /// [`RecordError`] when the folder cannot be used. A damaged record is set aside and named in the second value.
@@ -153,7 +159,7 @@ impl Live {
         desired: &DesiredChannel,
         schedule: Schedule,
         folder: PathBuf,
-        packets: Ring,
+        (packets, recorder): (Ring, Option<Recorder>),
     ) -> Result<(Self, Option<RecordError>), RecordError> {
         let grid = SegmentGrid::new(desired.segment_secs.saturating_mul(1000)).ok_or(RecordError::Grid)?;
         let listed = desired.window_segments as usize;
@@ -171,15 +177,17 @@ impl Live {
             name: desired.name.clone(),
             free: desired.free,
             schedule,
+            key_period_secs: desired.key_period_secs,
             generation: Generation(desired.key_generation),
             grid,
             listed,
             state: Mutex::new(State { window, bandwidth, key_bases, tracks: vec![], store }),
             view: ArcSwap::default(),
+            recorder,
             packets,
             entry: AtomicU64::new(NO_ENTRY),
             sources: RwLock::default(),
-            viewers: Mutex::default(),
+            viewers: Viewers::default(),
         };
         live.reload();
         Ok((live, damage))
@@ -195,12 +203,6 @@ impl Live {
     #[must_use]
     pub fn free(&self) -> bool {
         self.free
-    }
-
-    /// When its keys turn.
-    #[must_use]
-    pub fn schedule(&self) -> Schedule {
-        self.schedule
     }
 
     /// The key of a segment, when its day key is here.
@@ -234,7 +236,7 @@ impl Live {
     pub fn set_tracks(&self, tracks: Vec<Track>) {
         let mut state = self.locked();
         state.tracks = tracks;
-        let master = render_master(&state);
+        let master = render_master(&state, MUXED);
         drop(state);
         self.view.rcu(|old| View { master: master.clone(), ..old.share() });
     }
@@ -255,6 +257,7 @@ impl Live {
         let (layout, entry) = (segment.layout, entry_of(&segment, key_ref));
         let bytes = Bytes::from(crypt::encrypt(&key128, number, segment.bytes));
         let entry = Entry { bytes: bytes.len() as u64, ..entry };
+        let crc = self.recorder.as_ref().map(|_| crc32c::crc32c(&bytes));
 
         let mut guard = self.locked();
         let state = &mut *guard;
@@ -284,7 +287,81 @@ impl Live {
         (state.window, state.bandwidth) = (window, bandwidth);
         state.store.forget(gone.iter().map(|entry| entry.number));
         self.show(state, number, bytes, &gone);
+        // As the window has it: it knows of a jump before this segment.
+        let listed = state.window.listed().last().cloned();
+        let path = state.store.segment_path(number);
+        drop(guard);
+        if let (Some(recorder), Some(entry), Some(crc)) = (&self.recorder, listed, crc) {
+            recorder.record(entry, (self.grid, self.key_period_secs), crc, path);
+        }
         Ok(())
+    }
+
+    /// Offers what an earlier life listed to the archive, which may have been cut off before it had it. What a power cut
+    /// left of a file is looked at first: it must open with its key and be packets. Blocking.
+    pub fn adopt(&self, keys: &KeyStore) {
+        let Some(recorder) = &self.recorder else { return };
+        let listed: Vec<(Entry, PathBuf, Option<Bytes>)> = {
+            let state = self.locked();
+            let read = |entry: &Entry| {
+                let bytes = state.store.get_segment(entry.number, entry.bytes);
+                (entry.clone(), state.store.segment_path(entry.number), bytes)
+            };
+            state.window.listed().map(read).collect()
+        };
+        for (entry, path, bytes) in listed {
+            let Some(bytes) = bytes else { continue };
+            let crc = crc32c::crc32c(&bytes);
+            if entry.key.and_then(|key| self.open_segment(keys, (entry.number, key), &bytes)).is_some() {
+                recorder.record(entry, (self.grid, self.key_period_secs), crc, path);
+            }
+        }
+    }
+
+    /// A segment in the clear; `None` without its key, or when it is not packets.
+    #[must_use]
+    pub fn open_segment(&self, keys: &KeyStore, (number, key): (u64, KeyRef), bytes: &[u8]) -> Option<Vec<u8>> {
+        let id = PeriodKeyId { generation: Generation(key.generation), period: Period(key.period) };
+        let key = self.schedules().iter().find_map(|schedule| keys.key_of(&self.name, schedule, id))?;
+        let clear = crypt::decrypt(&Key128::new(*key.bytes()), number, bytes.to_vec()).ok()?;
+        let (packets, rest) = clear.as_chunks::<PACKET_BYTES>();
+        (rest.is_empty() && packets.iter().all(|packet| packet[0] == SYNC_BYTE)).then_some(clear)
+    }
+
+    /// The archive, where there is one.
+    #[must_use]
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// When keys turn and turned: as now, and as it was when older parts of the archive were made.
+    #[must_use]
+    pub fn schedules(&self) -> Vec<Schedule> {
+        let older = self.recorder.iter().flat_map(Recorder::periods).filter(|secs| *secs != self.key_period_secs);
+        let older = older.filter_map(|secs| Schedule::new(self.name.as_str(), u64::from(secs) * 1_000).ok());
+        std::iter::once(self.schedule).chain(older).collect()
+    }
+
+    /// TARGETDURATION, seconds, and how many segments a playlist lists.
+    #[must_use]
+    pub fn shape(&self) -> (u32, usize) {
+        let state = self.locked();
+        (state.window.target_secs(), self.listed)
+    }
+
+    /// The grid that names its segments.
+    #[must_use]
+    pub fn grid(&self) -> SegmentGrid {
+        self.grid
+    }
+
+    /// The newest segment in memory: its number, its key and its bytes.
+    #[must_use]
+    pub fn newest(&self) -> Option<(u64, KeyRef, Bytes)> {
+        let (number, bytes) =
+            self.view.load().memory.last_key_value().map(|(number, bytes)| (*number, bytes.clone()))?;
+        let key = self.locked().window.fetchable(number)?.key?;
+        Some((number, key, bytes))
     }
 
     /// The master playlist for a viewer; none before tracks and a first segment are known.
@@ -295,32 +372,48 @@ impl Live {
         Some(view.master.as_ref()?.with_session(&token_query(viewing), |_| Query::default()))
     }
 
+    /// A master playlist that names another media playlist than the live one.
+    #[must_use]
+    pub fn master_of(&self, viewing: &Viewing, path: &str) -> Option<Vec<u8>> {
+        let rendered = render_master(&self.locked(), path)?;
+        Some(rendered.with_session(&token_query(viewing), |_| Query::default()))
+    }
+
     /// The media playlist for a viewer; none before the first segment.
     #[must_use]
     pub fn media(&self, viewing: &Viewing, keys: &KeyStore) -> Option<Vec<u8>> {
         let view = self.view.load();
+        Some(self.for_viewer(view.media.as_ref()?, viewing, keys))
+    }
+
+    /// A playlist with a viewer's token and key addresses in it.
+    #[must_use]
+    pub fn for_viewer(&self, rendered: &Rendered, viewing: &Viewing, keys: &KeyStore) -> Vec<u8> {
+        let schedules = self.schedules();
         let key_query = |key: KeyRef| {
             let id = PeriodKeyId { generation: Generation(key.generation), period: Period(key.period) };
-            let address = keys.address_key(&self.name, &self.schedule, id);
+            let address = schedules.iter().find_map(|schedule| keys.address_key(&self.name, schedule, id));
             let signed = address.map(|key| key.sign(id.period, viewing.session, viewing.expires).to_string());
             // Without its day key this node cannot have listed the segment; an address without a query is refused.
             let query = signed.and_then(|text| text.split_once('?').map(|(_, query)| query.to_owned()));
             query.and_then(Query::new).unwrap_or_default()
         };
-        Some(view.media.as_ref()?.with_session(&token_query(viewing), key_query))
+        rendered.with_session(&token_query(viewing), key_query)
     }
 
     /// A segment that is listed, or was not long ago.
     #[must_use]
     pub fn segment(&self, grid: SegmentGrid, number: u64) -> Option<Found> {
+        let archive = || self.recorder.clone().map(Found::Archive);
         if grid != self.grid {
-            return None;
+            return archive();
         }
         if let Some(bytes) = self.view.load().memory.get(&number) {
             return Some(Found::Memory(bytes.clone()));
         }
         let state = self.locked();
-        state.window.fetchable(number).map(|_| Found::File(state.store.segment_path(number)))
+        let file = state.window.fetchable(number).map(|_| Found::File(state.store.segment_path(number)));
+        file.or_else(archive)
     }
 
     /// A reader of the endless stream, from the last point of entry on: its decoder finds a picture at once.
@@ -356,21 +449,13 @@ impl Live {
 
     /// A session asked for something at `now` (Unix seconds).
     pub fn seen(&self, session: SessionId, now: u64) {
-        let mut viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
-        if viewers.len() >= VIEWERS_MAX && !viewers.contains_key(&session) {
-            viewers.retain(|_, last| *last + VIEWER_SECS >= now);
-        }
-        if viewers.len() < VIEWERS_MAX || viewers.contains_key(&session) {
-            viewers.insert(session, now);
-        }
+        self.viewers.seen(session, now);
     }
 
     /// Sessions that asked for something in the last 30 s.
     #[must_use]
     pub fn viewers(&self, now: u64) -> u32 {
-        let mut viewers = self.viewers.lock().unwrap_or_else(PoisonError::into_inner);
-        viewers.retain(|_, last| *last + VIEWER_SECS >= now);
-        u32::try_from(viewers.len()).unwrap_or(u32::MAX)
+        self.viewers.count(now)
     }
 
     /// Mean output rate over the listed segments, bit/s, and the last number.
@@ -416,7 +501,7 @@ impl Live {
             view.forget(entry.number);
         }
         view.media = render_media(&self.name, state);
-        view.master = render_master(state);
+        view.master = render_master(state, MUXED);
         self.view.store(Arc::new(view));
     }
 }
@@ -477,14 +562,14 @@ fn render_media(name: &ChannelName, state: &State) -> Option<Rendered> {
     Some(playlist.render(&state.window, |key| state.key_bases.get(&key).unwrap_or(&here)))
 }
 
-fn render_master(state: &State) -> Option<Rendered> {
+fn render_master(state: &State, path: &str) -> Option<Rendered> {
     if state.tracks.is_empty() {
         return None;
     }
     let video = state.tracks.iter().find_map(|track| track.video.clone());
     let audio_codecs = state.tracks.iter().filter_map(|track| Some(track.audio.as_ref()?.codecs.clone())).collect();
     let variant = Variant {
-        path: "video.m3u8".to_owned(),
+        path: path.to_owned(),
         peak_bps: state.bandwidth.peak()?,
         average_bps: state.bandwidth.average(),
         video,

@@ -116,6 +116,8 @@ impl RecordStore {
     /// [`RecordError::Segment`].
     pub fn put_segment(&self, number: u64, bytes: &[u8]) -> Result<(), RecordError> {
         let path = self.segment_path(number);
+        // A file of an earlier life may be the archive's too: its bytes are left alone.
+        let _ = fs::remove_file(&path);
         fs::write(&path, bytes).map_err(|source| RecordError::Segment { path, source })
     }
 

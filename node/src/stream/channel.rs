@@ -31,7 +31,7 @@ use crate::{
         ring::{RingReader, RingWriter, Start, Step},
         set::InputHandle,
     },
-    output::{keys::KeyStore, live::Live},
+    output::{archive::Cause, keys::KeyStore, live::Live},
 };
 
 /// How often every source is looked at.
@@ -281,6 +281,10 @@ impl Channel {
     async fn give_out(&self, segment: Segment) {
         let (live, number) = (Arc::clone(&self.parts.live), segment.number);
         let Some((id, key)) = live.segment_key(&self.parts.keys, number) else {
+            if let Some(recorder) = live.recorder() {
+                let (from, to) = (segment.start, segment.start + segment.duration);
+                recorder.missed(from.as_millis(), to.as_millis(), Cause::NoKey);
+            }
             if let Some(times) = self.missing_key.hit() {
                 let channel = &self.parts.desired.name;
                 warn!(%channel, number, times, "no content key for this segment; it is held back");

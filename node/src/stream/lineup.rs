@@ -30,7 +30,14 @@ use crate::{
         ring::ring,
         set::InputSet,
     },
-    output::{channels::Channels, http::Feeds, keys::KeyStore, live::Live, record::RecordError},
+    output::{
+        archive::{Archive, Recorder},
+        channels::Channels,
+        http::Feeds,
+        keys::KeyStore,
+        live::Live,
+        record::RecordError,
+    },
 };
 
 /// How long a channel may take to stop before it is cut.
@@ -48,6 +55,8 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// Sources.
     pub inputs: InputSet,
+    /// What is kept of them.
+    pub archive: Arc<Archive>,
     /// Content keys.
     pub keys: Arc<KeyStore>,
     /// Anchors.
@@ -126,7 +135,15 @@ impl Lineup {
             match step {
                 Step::Stop(name) => self.stop(&name).await,
                 Step::Start(channel) => differences.extend(self.start(channel)),
+                Step::Keep(channel) => self.keep(channel),
             }
+        }
+        let archived =
+            self.running.iter().filter(|running| running.desired.dvr.is_some()).map(|running| &running.desired.name);
+        if !self.around.archive.configured() {
+            differences.extend(
+                archived.map(|name| format!("channel {name} is not recorded: no [archive] path is configured")),
+            );
         }
         differences
     }
@@ -141,8 +158,19 @@ impl Lineup {
         let Some(index) = self.running.iter().position(|running| running.desired.name == *name) else { return };
         let running = self.running.swap_remove(index);
         self.around.channels.remove(name);
+        self.around.archive.unwant(name);
         let cut = running.group.stop(STOP).await;
         info!(channel = %name, cut, "channel stopped");
+    }
+
+    /// Changes what is kept of a channel that runs on.
+    fn keep(&mut self, desired: DesiredChannel) {
+        let Some(running) = self.running.iter_mut().find(|running| running.desired.name == desired.name) else {
+            return;
+        };
+        // The recorder is the same that the channel has; opening it again tells it what is wanted now.
+        drop(Recorder::open(&self.around.archive, &desired.name, desired.dvr.clone()));
+        running.desired = desired;
     }
 
     /// Starts a channel; a description that cannot be run is a difference, and nothing starts.
@@ -178,14 +206,25 @@ async fn run(
     let (packets, packets_ring) = ring(PACKETS_BYTES);
     let folder = around.folder.join(name.as_str().replace('/', "%2F"));
     let wanted = desired.clone();
+    let recorder = Recorder::open(&around.archive, &name, desired.dvr.clone());
+    let reading = recorder.clone();
     // Reading a window back is disk work.
-    let opened = tokio::task::spawn_blocking(move || Live::open(&wanted, schedule, folder, packets_ring)).await;
+    let opened =
+        tokio::task::spawn_blocking(move || Live::open(&wanted, schedule, folder, (packets_ring, recorder))).await;
     let opened = opened.map_err(|_| StartError::Stopping)?;
     let (live, damage) = opened.map_err(|source| StartError::Window { channel: name.clone(), source })?;
     if let Some(damage) = damage {
         warn!(channel = %name, error = headend_rt::chain(&damage), "window begins anew");
     }
     let live = Arc::new(live);
+    let (last_life, keys) = (Arc::clone(&live), Arc::clone(&around.keys));
+    // Reading days of indexes takes seconds; the channel does not wait for it.
+    drop(tokio::task::spawn_blocking(move || {
+        last_life.adopt(&keys);
+        if let Some(recorder) = reading {
+            recorder.load();
+        }
+    }));
     let rings = sources.iter().zip(&desired.sources);
     live.set_sources(
         rings.map(|(open, source)| (open.name.clone(), source.remote, open.input.service(), open.input.ring().clone())),

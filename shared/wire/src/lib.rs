@@ -16,8 +16,8 @@ pub mod signed;
 pub mod topic;
 
 pub use desired::{Desired, DesiredChannel, DesiredSource, SourcePolicy};
-pub use hardware::{CardHealth, TunerHealth};
 pub use dvr::{Dvr, Lock, Retention, RetentionError};
+pub use hardware::{CardHealth, TunerHealth};
 pub use ids::{ChannelName, IdError, NodeName, SiteName, SourceName};
 pub use message::{Incarnation, Message, WIRE_VERSION, WireError};
 pub use report::{Birth, ChannelHealth, ChannelState, Event, EventKind, Health, Reported, Will};

@@ -10,6 +10,9 @@ use axum::{
 };
 use bytes::Bytes;
 
+/// RFC 8216 §4.
+pub(super) const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
+
 /// What is sent, which decides type and caching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -21,6 +24,10 @@ pub(super) enum Kind {
     Key,
     /// An endless stream.
     Stream,
+    /// A picture, in the codec of its channel.
+    Picture,
+    /// JSON for portals and monitors.
+    Json,
     /// Text for people and monitors.
     Text,
 }
@@ -28,10 +35,12 @@ pub(super) enum Kind {
 impl Kind {
     fn headers(self) -> (&'static str, &'static str) {
         match self {
-            Self::Playlist => ("application/vnd.apple.mpegurl", "no-cache"),
+            Self::Playlist => (PLAYLIST_TYPE, "no-cache"),
             Self::Segment => ("video/mp2t", "public, max-age=31536000, immutable"),
             Self::Key => ("application/octet-stream", "no-store"),
             Self::Stream => ("video/mp2t", "no-store"),
+            Self::Picture => ("video/h264", "no-cache"),
+            Self::Json => ("application/json", "no-store"),
             Self::Text => ("text/plain; charset=utf-8", "no-store"),
         }
     }
@@ -141,18 +150,19 @@ pub(super) fn preflight() -> Response {
     response
 }
 
+/// What a `Range` header asks of so many bytes.
 #[derive(Debug, PartialEq, Eq)]
-enum Range {
+pub(super) enum Range {
     /// Not one we read; RFC 9110 lets a server answer with the whole.
     Ignored,
-    Part {
-        from: usize,
-        to: usize,
-    },
+    /// Up to `to`, without it.
+    Part { from: usize, to: usize },
+    /// Nothing there.
     Outside,
 }
 
-fn read_range(text: &str, total: usize) -> Range {
+/// Reads a `Range` header.
+pub(super) fn read_range(text: &str, total: usize) -> Range {
     let Some((first, last)) = text.strip_prefix("bytes=").and_then(|rest| rest.split_once('-')) else {
         return Range::Ignored;
     };

@@ -1,11 +1,11 @@
-//! Answers of a live channel: master, media playlist, segment, key, endless stream.
+//! Answers of a channel: master, media playlist, segment, key, endless stream; its past is `past`'s.
 
 use axum::{
     http::{StatusCode, header, request::Parts},
     response::Response,
 };
-use headend_access::{KeyAddress, Period, PeriodKeyId, SessionId};
-use headend_media::playlist::{LiveKind, LivePath};
+use headend_access::{KeyAddress, Period, PeriodKeyId, Schedule, SessionId};
+use headend_media::playlist::{LiveKind, LivePath, MediaSpelling, Past, SegmentGrid, Shape};
 use headend_rt::serve::Peer;
 use headend_wire::ChannelName;
 use tracing::debug;
@@ -13,9 +13,13 @@ use tracing::debug;
 use super::{
     Refused, Shared,
     answer::{self, Kind, plain},
-    capture, transport,
+    capture, past, preview, transport,
 };
 use crate::output::live::{Found, Live, Viewing};
+
+/// What TVIP boxes and gateways send instead of a query.
+const SESSION_HEADER: &str = "x-playback-session-id";
+const COOKIE: &str = "flusession";
 
 const REFUSED: &str = "not authorised\n";
 const NO_SEGMENT: &str = "no such segment: it is older than the window, or not cut yet\n";
@@ -40,26 +44,75 @@ pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Parts) ->
             return plain(StatusCode::FORBIDDEN, REFUSED);
         }
     };
-    match &path.kind {
+    let wanted = match past::shifted(query) {
+        Some(Ok(span)) if matches!(path.kind, LiveKind::Master | LiveKind::Media(_)) => {
+            let below = matches!(path.kind, LiveKind::Media(MediaSpelling::Tracks(_)));
+            LiveKind::Past(Past { span, shape: Shape::Playlist, below })
+        }
+        Some(Err(refusal)) => LiveKind::Refused(refusal),
+        _ => path.kind.clone(),
+    };
+    let mut response = match wanted {
         LiveKind::Master => playlist(live.master(&viewing), request),
         LiveKind::Media(_) => playlist(live.media(&viewing, &shared.keys), request),
-        LiveKind::Segment { grid, number } => match live.segment(*grid, *number) {
-            Some(Found::Memory(bytes)) => answer::ranged(Kind::Segment, &bytes, &request.headers),
-            Some(Found::File(path)) => match tokio::fs::read(&path).await {
-                Ok(bytes) => answer::ranged(Kind::Segment, &bytes.into(), &request.headers),
-                // It left the window between the look-up and the read.
-                Err(_) => plain(StatusCode::NOT_FOUND, NO_SEGMENT),
-            },
-            None => plain(StatusCode::NOT_FOUND, NO_SEGMENT),
-        },
+        LiveKind::Segment { grid, number } => return segment(&live, (grid, number), request).await,
         LiveKind::MpegTs => transport::answer(shared, &live, request),
-        LiveKind::Key(_)
-        | LiveKind::Past(_)
-        | LiveKind::RecordingStatus
-        | LiveKind::Ranges
-        | LiveKind::Preview
-        | LiveKind::Refused(_) => unknown(),
+        LiveKind::Past(asked) => past::answer(shared, &live, asked, (&viewing, request)).await,
+        LiveKind::RecordingStatus => past::recording_status(&live, request),
+        LiveKind::Ranges => past::ranges(&live),
+        LiveKind::Preview => preview::answer(shared, &live),
+        LiveKind::Refused(refusal) => past::refused(refusal),
+        LiveKind::Key(_) => unknown(),
+    };
+    set_session(&mut response, &name, &viewing, query);
+    response
+}
+
+async fn segment(live: &Live, (grid, number): (SegmentGrid, u64), request: &Parts) -> Response {
+    let missing = || plain(StatusCode::NOT_FOUND, NO_SEGMENT);
+    let bytes = match live.segment(grid, number) {
+        Some(Found::Memory(bytes)) => Some(bytes),
+        // It may leave the window between the look-up and the read.
+        Some(Found::File(path)) => tokio::fs::read(&path).await.ok().map(Into::into),
+        Some(Found::Archive(recorder)) => {
+            let read = tokio::task::spawn_blocking(move || recorder.read(grid, number)).await;
+            match read.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
+                Ok(found) => found,
+                Err(error) => {
+                    debug!(channel = %live.name(), number, error = headend_rt::chain(&error), "archived segment not read");
+                    return past::later(past::NOT_READABLE);
+                }
+            }
+        }
+        None => None,
+    };
+    bytes.map_or_else(missing, |bytes| answer::ranged(Kind::Segment, &bytes, &request.headers))
+}
+
+/// A viewer that showed its token in the address gets it as a cookie too: boxes that drop queries keep it.
+fn set_session(response: &mut Response, name: &ChannelName, viewing: &Viewing, query: &str) {
+    let shown = viewing.token.as_deref().filter(|token| parameter(query, "token") == Some(token));
+    let playlist = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == answer::PLAYLIST_TYPE);
+    let Some(token) = shown.filter(|_| playlist) else { return };
+    // Names of channels are what a path may hold, tokens are base64; other text sets no cookie.
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/+=".contains(&byte));
+    if plain(name.as_str()) && plain(token) {
+        let text = format!("{COOKIE}={token}; Path=/{name}; HttpOnly; SameSite=Lax");
+        let value = header::HeaderValue::from_str(&text).expect("checked to be plain");
+        response.headers_mut().insert(header::SET_COOKIE, value);
     }
+}
+
+/// The token of a request: from its query, from the header that TVIP boxes send, from the cookie.
+fn token(request: &Parts) -> Option<&str> {
+    let query = parameter(request.uri.query().unwrap_or_default(), "token");
+    let header = || request.headers.get(SESSION_HEADER)?.to_str().ok().filter(|text| !text.is_empty());
+    let cookie = || {
+        let cookies = request.headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+        let mut pairs = cookies.flat_map(|line| line.split(';')).map(str::trim);
+        pairs.find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('=')).filter(|text| !text.is_empty())
+    };
+    query.or_else(header).or_else(cookie)
 }
 
 fn unknown() -> Response {
@@ -80,9 +133,11 @@ fn playlist(text: Option<Vec<u8>>, request: &Parts) -> Response {
 }
 
 fn admit(shared: &Shared, live: &Live, name: &ChannelName, request: &Parts) -> Result<Viewing, Refused> {
-    let token = parameter(request.uri.query().unwrap_or_default(), "token");
+    let token = token(request);
     let now = shared.now_secs();
-    if token.is_none() && live.free() {
+    // On a free channel a token is looked at when it is shown, and a stale cookie of another day is not held against it.
+    let shown = parameter(request.uri.query().unwrap_or_default(), "token");
+    if shown.is_none() && live.free() {
         // Free channels have no session: their key addresses carry one that is the same for everybody.
         let expires = u32::try_from(now / 86_400 * 86_400 + 2 * 86_400).unwrap_or(u32::MAX);
         return Ok(Viewing { token: None, session: SessionId([0; 16]), expires });
@@ -103,12 +158,18 @@ fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
     let Ok(address) = KeyAddress::parse(name.as_str(), id, query) else { return refused() };
     let Some(live) = shared.channels.get(name) else { return refused() };
     let id: PeriodKeyId = address.id();
-    let (now, schedule) = (shared.now_secs(), live.schedule());
-    let genuine = shared.keys.address_key(name, &schedule, id).is_some_and(|key| key.verify(&address, now).is_ok());
-    if !genuine || shared.gate.revoked(&address.session()) || schedule.too_early(Period(id.period.0), now * 1000) {
+    let now = shared.now_secs();
+    // The archive may hold segments from when keys turned at other times.
+    let schedules = live.schedules();
+    let genuine = |schedule: &&Schedule| {
+        let key = shared.keys.address_key(name, schedule, id);
+        key.is_some_and(|key| key.verify(&address, now).is_ok()) && !schedule.too_early(Period(id.period.0), now * 1000)
+    };
+    let Some(schedule) = schedules.iter().find(genuine) else { return refused() };
+    if shared.gate.revoked(&address.session()) {
         return refused();
     }
-    match shared.keys.key_of(name, &schedule, id) {
+    match shared.keys.key_of(name, schedule, id) {
         Some(key) => answer::ranged(Kind::Key, &bytes::Bytes::copy_from_slice(key.bytes()), &request.headers),
         None => refused(),
     }

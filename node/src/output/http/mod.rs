@@ -11,6 +11,9 @@ mod gate;
 mod live;
 mod metrics;
 mod page;
+mod past;
+mod past_stream;
+mod preview;
 mod status;
 mod transport;
 
@@ -32,7 +35,7 @@ pub use gate::{Gate, Refused};
 pub use page::door::host_of;
 pub use status::{Feeds, NodeStatus};
 
-use super::{channels::Channels, keys::KeyStore};
+use super::{archive::Archive, channels::Channels, keys::KeyStore};
 use crate::cam::Cams;
 use answer::plain;
 
@@ -44,6 +47,8 @@ pub struct Shared {
     pub node: NodeName,
     /// The channels that run.
     pub channels: Arc<Channels>,
+    /// What is kept of them.
+    pub archive: Arc<Archive>,
     /// Content keys.
     pub keys: Arc<KeyStore>,
     /// Tokens.
@@ -88,8 +93,17 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .merge(page::router())
         .route("/api/node/v1/cams", get(cams::list))
         .route("/api/node/v1/cams/{name}/{order}", post(cams::order))
+        .route("/api/node/v1/archive", get(archive))
         .fallback(stream)
         .with_state(shared)
+}
+
+/// Disks, and what is kept of each channel: for the technician and for monitors at the box.
+async fn archive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if !shared.trusted(request.extensions().get::<Peer>()) {
+        return plain(StatusCode::FORBIDDEN, "only loopback and configured peers may see the archive's state\n");
+    }
+    past::json(&shared.archive.status())
 }
 
 /// Everything else is a channel's.

@@ -29,13 +29,12 @@ const LOST_BYTES_MAX: u64 = 0;
 
 /// A piece is handed to the connection when it has this many bytes, or when there is no more.
 const PIECE_BYTES: usize = 256 << 10;
+pub(super) const CLEAR_REFUSED: &str =
+    "HTTP-TS leaves this node in the clear only to loopback and to configured peers; configure TLS, or play the HLS\n";
 
 pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response {
     if !shared.tls && !shared.trusted(peer(request)) {
-        return plain(
-            StatusCode::FORBIDDEN,
-            "HTTP-TS leaves this node in the clear only to loopback and to configured peers; configure TLS, or play the HLS\n",
-        );
+        return plain(StatusCode::FORBIDDEN, CLEAR_REFUSED);
     }
     answer::of(StatusCode::OK, Kind::Stream, body((live.packets(), None), shared.stopping.clone()))
 }

@@ -125,7 +125,7 @@ fn head(out: &mut Builder, kind: PastKind, target_secs: u32, recorded: &[Recorde
     let target = recorded.iter().map(needed).fold(target_secs.max(1), u32::max);
     out.line(&format!("#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{}", sequence(kind, recorded)));
     let left = recorded.first().filter(|_| kind == PastKind::Sliding).map_or(0, |one| one.discontinuities);
-    let listed = recorded.iter().any(|one| one.entry.discontinuity) || recorded.windows(2).any(|pair| apart(pair));
+    let listed = recorded.iter().any(|one| one.entry.discontinuity) || recorded.windows(2).any(apart);
     if left > 0 || listed {
         out.line(&format!("#EXT-X-DISCONTINUITY-SEQUENCE:{left}"));
     }
