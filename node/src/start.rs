@@ -256,6 +256,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         key_base: key_base_now,
         clock: Arc::clone(&opened.clock),
         slate: Arc::clone(&opened.slate),
+        sealer: Arc::default(),
         hearts: hearts.clone(),
     };
     let known = Arc::new(ArcSwap::from_pointee(Known::default()));

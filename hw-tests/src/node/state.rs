@@ -159,6 +159,7 @@ fn write_desired(state: &Path, channels: &[Channel], leave_after_ms: u32) -> Res
             key_generation: GENERATION,
             key_period_secs: 300,
             free: false,
+            dvr: None,
         })
     };
     let desired = Desired {

@@ -4,8 +4,9 @@
 //! whose words; [`ControlWord`] is the 64-bit key, also from a BISS-1 session word; [`Kernel`] is the machine code in use;
 //! [`reference`] is the algorithm written to be read. Inside: `cipher` makes batches, `stream` runs the bit-sliced stream
 //! cipher over a `lane`, `block` and `bytes` run the block cipher, `x86` and `neon` are the machines, and the only places
-//! with `unsafe`. No clock, no socket, no file, no log line; where words come from and go to is for others to know.
+//! with `unsafe`. [`aes_cbc`] is the other cipher of a node that deserves machine code: what segments are encrypted with. No clock, no socket, no file, no log line; where words come from and go to is for others to know.
 
+pub mod aes_cbc;
 mod block;
 mod bytes;
 mod cipher;

@@ -2,6 +2,7 @@
 //!
 //! Each machine is a value that only its `detect` makes, so that having one proves the instructions are there.
 
+pub(crate) mod aes;
 pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod sse2;

@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
+use headend_csa::aes_cbc::LANES;
 use headend_media::{
-    crypt::{self, Key128},
-    package::{Event, Packager, Profile, Slate, SlateError, SourceStart},
+    crypt::Key128,
+    package::{Event, Packager, Profile, Segment, Slate, SlateError, SourceStart},
     playlist::SegmentGrid,
     resync::Resync,
     time::Ticks90k,
@@ -24,9 +25,12 @@ use headend_rt::{Clock, SystemClock};
 use tokio::time::MissedTickBehavior;
 
 use super::Exit;
-use crate::input::{
-    address::{AddressError, Feed, SourceAddress},
-    file::{FileError, FilePlayer},
+use crate::{
+    input::{
+        address::{AddressError, Feed, SourceAddress},
+        file::{FileError, FilePlayer},
+    },
+    output::sealing::{Plain, seal},
 };
 
 /// Seven packets a datagram, as every receiver expects.
@@ -159,6 +163,7 @@ fn package(arguments: &Arguments, folder: &Path) -> Result<(), ReplayError> {
     let failed = |source| ReplayError::Read { path: arguments.file.clone(), source };
     let mut file = fs::OpenOptions::new().read(true).open(&arguments.file).map_err(failed)?;
     let chunk = usize::try_from(arguments.chunk_bytes).unwrap_or(65_536);
+    let mut waiting = vec![];
     let (mut piece, mut packets, mut resync) = (vec![0; chunk], Vec::with_capacity(chunk + 188), Resync::default());
     loop {
         let count = file.read(&mut piece).map_err(failed)?;
@@ -171,7 +176,12 @@ fn package(arguments: &Arguments, folder: &Path) -> Result<(), ReplayError> {
         if count == 0 {
             packager.source_lost(&mut |event| events.push(event));
         }
-        write_all(arguments, folder, key.as_ref(), &mut events)?;
+        waiting.extend(
+            events.drain(..).filter_map(|event| if let Event::Segment(segment) = event { Some(segment) } else { None }),
+        );
+        if count == 0 || waiting.len() >= LANES {
+            write_all(arguments, folder, key.as_ref(), &mut waiting)?;
+        }
         if count == 0 {
             return Ok(());
         }
@@ -185,21 +195,23 @@ fn read_key(path: &Path) -> Result<Key128, ReplayError> {
     Ok(Key128::new(key))
 }
 
+/// Encrypts what waits together, and writes it.
 fn write_all(
     arguments: &Arguments,
     folder: &Path,
     key: Option<&Key128>,
-    events: &mut Vec<Event>,
+    waiting: &mut Vec<Segment>,
 ) -> Result<(), ReplayError> {
-    for event in events.drain(..) {
-        let Event::Segment(segment) = event else { continue };
-        let grid = SegmentGrid::new(arguments.segment_secs * 1000);
-        let name = grid.and_then(|grid| grid.name(segment.number)).unwrap_or_else(|| format!("{}.ts", segment.number));
+    let numbers: Vec<u64> = waiting.iter().map(|segment| segment.number).collect();
+    let clear = waiting.drain(..).map(|segment| (segment.number, segment.bytes));
+    let written: Vec<Vec<u8>> = match key {
+        Some(key) => seal(clear.map(|(number, segment)| Plain { key: key.clone(), number, segment }).collect()),
+        None => clear.map(|(_, bytes)| bytes).collect(),
+    };
+    let grid = SegmentGrid::new(arguments.segment_secs * 1000);
+    for (number, bytes) in numbers.into_iter().zip(written) {
+        let name = grid.and_then(|grid| grid.name(number)).unwrap_or_else(|| format!("{number}.ts"));
         let path = folder.join(name.replace('/', "-"));
-        let bytes = match key {
-            Some(key) => crypt::encrypt(key, segment.number, segment.bytes),
-            None => segment.bytes,
-        };
         fs::write(&path, bytes).map_err(|source| ReplayError::Write { path, source })?;
     }
     Ok(())

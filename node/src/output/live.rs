@@ -34,6 +34,7 @@ use super::{
     archive::Recorder,
     keys::KeyStore,
     record::{Record, RecordError, RecordStore},
+    sealing::{Plain, Sealer},
     viewers::Viewers,
 };
 use crate::input::ring::{Ring, RingReader, Start};
@@ -131,6 +132,16 @@ struct View {
     memory_bytes: usize,
 }
 
+/// Where what a channel gives out goes.
+pub struct Outlets {
+    /// The ring of its endless stream.
+    pub packets: Ring,
+    /// What keeps its segments, if something does.
+    pub recorder: Option<Recorder>,
+    /// What encrypts them.
+    pub sealer: Arc<Sealer>,
+}
+
 /// One channel.
 pub struct Live {
     name: ChannelName,
@@ -142,16 +153,14 @@ pub struct Live {
     listed: usize,
     state: Mutex<State>,
     view: ArcSwap<View>,
-    recorder: Option<Recorder>,
-    packets: Ring,
+    outlets: Outlets,
     entry: AtomicU64,
     sources: RwLock<HashMap<SourceName, Source>>,
     viewers: Viewers,
 }
 
 impl Live {
-    /// Opens a channel's window below `folder`, going on where an earlier life stopped. `packets` is the ring of its
-    /// endless stream; what is given out goes to `recorder` as well.
+    /// Opens a channel's window below `folder`, going on where an earlier life stopped.
     ///
     /// # Errors
     /// [`RecordError`] when the folder cannot be used. A damaged record is set aside and named in the second value.
@@ -159,7 +168,7 @@ impl Live {
         desired: &DesiredChannel,
         schedule: Schedule,
         folder: PathBuf,
-        (packets, recorder): (Ring, Option<Recorder>),
+        outlets: Outlets,
     ) -> Result<(Self, Option<RecordError>), RecordError> {
         let grid = SegmentGrid::new(desired.segment_secs.saturating_mul(1000)).ok_or(RecordError::Grid)?;
         let listed = desired.window_segments as usize;
@@ -183,8 +192,7 @@ impl Live {
             listed,
             state: Mutex::new(State { window, bandwidth, key_bases, tracks: vec![], store }),
             view: ArcSwap::default(),
-            recorder,
-            packets,
+            outlets,
             entry: AtomicU64::new(NO_ENTRY),
             sources: RwLock::default(),
             viewers: Viewers::default(),
@@ -255,9 +263,10 @@ impl Live {
         let key_ref = KeyRef { generation: key.0.generation.0, period: key.0.period.0 };
         let key128 = Key128::new(*key.1.bytes());
         let (layout, entry) = (segment.layout, entry_of(&segment, key_ref));
-        let bytes = Bytes::from(crypt::encrypt(&key128, number, segment.bytes));
+        let plain = Plain { key: key128, number, segment: segment.bytes };
+        let bytes = Bytes::from(self.outlets.sealer.seal(plain));
         let entry = Entry { bytes: bytes.len() as u64, ..entry };
-        let crc = self.recorder.as_ref().map(|_| crc32c::crc32c(&bytes));
+        let crc = self.outlets.recorder.as_ref().map(|_| crc32c::crc32c(&bytes));
 
         let mut guard = self.locked();
         let state = &mut *guard;
@@ -291,7 +300,7 @@ impl Live {
         let listed = state.window.listed().last().cloned();
         let path = state.store.segment_path(number);
         drop(guard);
-        if let (Some(recorder), Some(entry), Some(crc)) = (&self.recorder, listed, crc) {
+        if let (Some(recorder), Some(entry), Some(crc)) = (&self.outlets.recorder, listed, crc) {
             recorder.record(entry, (self.grid, self.key_period_secs), crc, path);
         }
         Ok(())
@@ -300,7 +309,7 @@ impl Live {
     /// Offers what an earlier life listed to the archive, which may have been cut off before it had it. What a power cut
     /// left of a file is looked at first: it must open with its key and be packets. Blocking.
     pub fn adopt(&self, keys: &KeyStore) {
-        let Some(recorder) = &self.recorder else { return };
+        let Some(recorder) = &self.outlets.recorder else { return };
         let listed: Vec<(Entry, PathBuf, Option<Bytes>)> = {
             let state = self.locked();
             let read = |entry: &Entry| {
@@ -331,13 +340,14 @@ impl Live {
     /// The archive, where there is one.
     #[must_use]
     pub fn recorder(&self) -> Option<&Recorder> {
-        self.recorder.as_ref()
+        self.outlets.recorder.as_ref()
     }
 
     /// When keys turn and turned: as now, and as it was when older parts of the archive were made.
     #[must_use]
     pub fn schedules(&self) -> Vec<Schedule> {
-        let older = self.recorder.iter().flat_map(Recorder::periods).filter(|secs| *secs != self.key_period_secs);
+        let older =
+            self.outlets.recorder.iter().flat_map(Recorder::periods).filter(|secs| *secs != self.key_period_secs);
         let older = older.filter_map(|secs| Schedule::new(self.name.as_str(), u64::from(secs) * 1_000).ok());
         std::iter::once(self.schedule).chain(older).collect()
     }
@@ -404,7 +414,7 @@ impl Live {
     /// A segment that is listed, or was not long ago.
     #[must_use]
     pub fn segment(&self, grid: SegmentGrid, number: u64) -> Option<Found> {
-        let archive = || self.recorder.clone().map(Found::Archive);
+        let archive = || self.outlets.recorder.clone().map(Found::Archive);
         if grid != self.grid {
             return archive();
         }
@@ -420,8 +430,8 @@ impl Live {
     #[must_use]
     pub fn packets(&self) -> RingReader {
         match self.entry.load(Ordering::Relaxed) {
-            NO_ENTRY => self.packets.reader_from(Start::Back(TRANSPORT_BACK)),
-            position => self.packets.reader_from(Start::At(position)),
+            NO_ENTRY => self.outlets.packets.reader_from(Start::Back(TRANSPORT_BACK)),
+            position => self.outlets.packets.reader_from(Start::At(position)),
         }
     }
 

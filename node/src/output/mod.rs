@@ -6,4 +6,5 @@ pub mod http;
 pub mod keys;
 pub mod live;
 pub mod record;
+pub mod sealing;
 mod viewers;

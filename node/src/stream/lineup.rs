@@ -35,8 +35,9 @@ use crate::{
         channels::Channels,
         http::Feeds,
         keys::KeyStore,
-        live::Live,
+        live::{Live, Outlets},
         record::RecordError,
+        sealing::Sealer,
     },
 };
 
@@ -71,6 +72,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// The slate.
     pub slate: Arc<Slate>,
+    /// Where their segments meet to be encrypted.
+    pub sealer: Arc<Sealer>,
     /// Channels say here that they go round.
     pub hearts: Heartbeats,
 }
@@ -208,9 +211,9 @@ async fn run(
     let wanted = desired.clone();
     let recorder = Recorder::open(&around.archive, &name, desired.dvr.clone());
     let reading = recorder.clone();
+    let outlets = Outlets { packets: packets_ring, recorder, sealer: Arc::clone(&around.sealer) };
     // Reading a window back is disk work.
-    let opened =
-        tokio::task::spawn_blocking(move || Live::open(&wanted, schedule, folder, (packets_ring, recorder))).await;
+    let opened = tokio::task::spawn_blocking(move || Live::open(&wanted, schedule, folder, outlets)).await;
     let opened = opened.map_err(|_| StartError::Stopping)?;
     let (live, damage) = opened.map_err(|source| StartError::Window { channel: name.clone(), source })?;
     if let Some(damage) = damage {

@@ -109,8 +109,17 @@ fn encryptor(key: &Key128, iv: [u8; 16]) -> cbc::Encryptor<Aes128> {
     cbc::Encryptor::new(key.expose().into(), &iv.into())
 }
 
-/// The sequence number as a big-endian 128-bit integer (RFC 8216 §5.2).
-fn iv(number: u64) -> [u8; 16] {
+/// Adds the padding (RFC 5652 §6.3), for a caller that encrypts whole blocks by itself.
+pub fn pad(segment: &mut Vec<u8>) {
+    let plain = segment.len();
+    let padded = padded_bytes(plain);
+    let count = u8::try_from(padded - plain).expect("at most a block");
+    segment.resize(padded, count);
+}
+
+/// A segment's IV: its number as a big-endian 128-bit integer (RFC 8216 §5.2).
+#[must_use]
+pub fn iv(number: u64) -> [u8; 16] {
     u128::from(number).to_be_bytes()
 }
 
