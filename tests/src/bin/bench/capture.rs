@@ -104,7 +104,7 @@ async fn received(lone: &Lone) -> Result<u64> {
 }
 
 /// User and system seconds of a running process (proc(5), stat, fields 14 and 15).
-fn cpu_seconds(id: u32) -> Result<f64> {
+pub(crate) fn cpu_seconds(id: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
     // The name in parentheses may hold blanks.
     let (_, fields) = stat.rsplit_once(')').context("a process's figures")?;
@@ -151,8 +151,8 @@ fn total(summary: &PathBuf) -> Result<f64> {
     Ok(sum as f64 / COUNTED_SECONDS)
 }
 
-/// One picture and sound of 4.8 Mbit/s, eight times over, stuffed to 40 Mbit/s.
-fn make_multiplex(folder: &Path, out: &Path) -> Result<()> {
+/// One picture and sound of 4.8 Mbit/s in `one.ts`.
+pub(crate) fn make_service(folder: &Path) -> Result<PathBuf> {
     let one = folder.join("one.ts");
     let seconds = RECORDED_SECONDS.to_string();
     let mut encode = Command::new("ffmpeg");
@@ -163,6 +163,12 @@ fn make_multiplex(folder: &Path, out: &Path) -> Result<()> {
     encode.args(["-maxrate", "4400k", "-bufsize", "2200k", "-c:a", "mp2", "-b:a", "192k", "-f", "mpegts"]).arg(&one);
     let status = encode.status().context("start ffmpeg")?;
     ensure!(status.success(), "ffmpeg could not make a service: {status}");
+    Ok(one)
+}
+
+/// The service eight times over, stuffed to 40 Mbit/s.
+fn make_multiplex(folder: &Path, out: &Path) -> Result<()> {
+    let one = make_service(folder)?;
     let mut join = Command::new("ffmpeg");
     join.args(["-v", "error", "-y", "-i"]).arg(&one);
     for _ in 0..SERVICES {

@@ -1,10 +1,12 @@
 //! `make bench`: what the node costs, beside a peer or a limit, measured in one run.
 //!
 //! [`packaging`] has ffmpeg as its peer and the same input; [`capture`] feeds a tuner's multiplex to HTTP clients and has
-//! what others were measured at. Nothing here fails on a figure: a machine that is shared with others proves none.
+//! what others were measured at; [`serving`] hands out the same bytes as nginx. Nothing here fails on a figure: a machine
+//! that is shared with others proves none.
 
 mod capture;
 mod packaging;
+mod serving;
 
 use std::{
     fs,
@@ -24,6 +26,12 @@ fn main() -> Result<()> {
     }
     if "capture".contains(&wanted) {
         capture::run(&node, &folder)?;
+    }
+    if "serving".contains(&wanted) {
+        serving::run(&node, &folder)?;
+    }
+    if "serving".contains(&wanted) {
+        serving::run(&node, &folder)?;
     }
     fs::remove_dir_all(&folder)?;
     Ok(())
