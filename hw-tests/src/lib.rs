@@ -16,5 +16,6 @@ pub mod knobs;
 pub mod line;
 pub mod mux;
 pub mod node;
+pub mod power;
 pub mod reader;
 pub mod wait;

@@ -12,7 +12,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use headend_access::{Day, Generation, Root, Scope, SessionId, TokenClaims, TokenSigner};
-use headend_wire::{Desired, DesiredChannel, DesiredSource, Signed, SigningKey, SourcePolicy, desired::TokenKey};
+use headend_wire::{
+    Desired, DesiredChannel, DesiredSource, Signed, SigningKey, SourcePolicy, desired::TokenKey, dvr::Dvr,
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
@@ -36,6 +38,8 @@ pub struct Channel {
     pub name: String,
     /// `dvb://…`.
     pub url: String,
+    /// What is kept of it, as an operator writes it: `5d`.
+    pub keep: Option<String>,
 }
 
 /// The folder of a node, and a token that opens all its channels.
@@ -66,6 +70,14 @@ impl Home {
         let home = Self { folder: folder.to_owned(), token: token()? };
         fs::write(home.config(), text).context("write the node's configuration")?;
         Ok(home)
+    }
+
+    /// The node that an earlier life prepared below `folder`.
+    ///
+    /// # Errors
+    /// When its token cannot be made.
+    pub fn again(folder: &Path) -> Result<Self> {
+        Ok(Self { folder: folder.to_owned(), token: token()? })
     }
 
     /// Its configuration file.
@@ -159,7 +171,10 @@ fn write_desired(state: &Path, channels: &[Channel], leave_after_ms: u32) -> Res
             key_generation: GENERATION,
             key_period_secs: 300,
             free: false,
-            dvr: None,
+            dvr: match &channel.keep {
+                Some(keep) => Some(Dvr { keep: keep.parse()?, locks: vec![] }),
+                None => None,
+            },
         })
     };
     let desired = Desired {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use headend_hw_tests::checks::load_modules;
+use headend_hw_tests::{checks::load_modules, power::Span};
 use nix::{
     mount::{MsFlags, mount},
     sys::{
@@ -23,6 +23,8 @@ const LINE: &str = "/dev/ttyS1";
 pub(crate) struct Orders {
     pub(crate) seconds: u64,
     pub(crate) only: String,
+    /// Not the checks, but one life between two power cuts.
+    pub(crate) life: Option<Span>,
 }
 
 /// Mounts what every Linux has.
@@ -44,6 +46,7 @@ pub(crate) fn machine() -> Result<Orders> {
     Ok(Orders {
         seconds: order("hw.seconds").and_then(|text| text.parse().ok()).unwrap_or(600),
         only: order("hw.only").unwrap_or("").to_owned(),
+        life: order("hw.life").map(|word| if word == "last" { Span::All } else { Span::Newest }),
     })
 }
 
@@ -70,9 +73,13 @@ pub(crate) fn load() -> Result<()> {
     load_modules(Path::new("/modules/boot"))
 }
 
+/// The interface that a node alone talks over.
+pub(crate) fn loopback() -> Result<()> {
+    start("/bin/busybox", &["ifconfig", "lo", "127.0.0.1", "up"])?.wait().context("loopback").map(drop)
+}
+
 /// udev tells pcscd of readers that come and go.
 pub(crate) fn services() -> Result<()> {
-    start("/bin/busybox", &["ifconfig", "lo", "127.0.0.1", "up"])?.wait().context("loopback")?;
     start("/usr/lib/systemd/systemd-udevd", &["--resolve-names=never"])?;
     fs::create_dir_all("/run/pcscd").context("create /run/pcscd")?;
     start("/usr/sbin/pcscd", &["--foreground", "--info"])?;

@@ -11,6 +11,7 @@ use headend_hw_tests::{
     bench::Bench,
     checks::{self, Desk},
     line::Say,
+    power,
 };
 
 mod boot;
@@ -41,7 +42,11 @@ fn in_machine() -> Result<bool> {
     let (line, answers) = boot::line()?;
     let mut desk = Desk::new(Box::new(line), Some(Box::new(BufReader::new(answers))));
     desk.say(&Say::Hello(boot::release()?))?;
-    let ready = boot::load().and_then(|()| boot::services());
+    if let Some(span) = orders.life {
+        boot::load().and_then(|()| boot::loopback())?;
+        return power::live(&mut desk, span).map(|()| true);
+    }
+    let ready = boot::load().and_then(|()| boot::loopback()).and_then(|()| boot::services());
     if let Err(error) = &ready {
         desk.say(&Say::Note(format!("the machine is not complete: {error:#}")))?;
     }

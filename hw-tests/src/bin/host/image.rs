@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What QEMU's devices and dvb-core need; the rest follows from what these need.
-const DRIVERS: [&str; 4] = ["xhci_pci", "dvb_core", "virtio_net", "virtio_pci"];
+const DRIVERS: [&str; 7] = ["xhci_pci", "dvb_core", "virtio_net", "virtio_pci", "virtio_blk", "crc32c_generic", "ext4"];
 /// Programs and plug-ins of Debian.
 const PROGRAMS: [&str; 4] = [
     "/usr/sbin/pcscd",

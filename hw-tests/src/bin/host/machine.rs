@@ -24,7 +24,7 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(150);
 
 /// A process that ends with us.
-struct Qemu(Child);
+pub(crate) struct Qemu(Child);
 
 impl Drop for Qemu {
     fn drop(&mut self) {
@@ -36,12 +36,34 @@ impl Drop for Qemu {
 /// Boots the machine and fills the table with what it says.
 pub(crate) fn run(work: &Path, debian: &Debian, image: &Path, wishes: &Wishes, table: &mut Table) -> Result<()> {
     let hand = Hand::new()?;
-    let line = TcpListener::bind("127.0.0.1:0").context("listen for the serial line")?;
-    let monitor = TcpListener::bind("127.0.0.1:0").context("listen for QEMU's monitor")?;
-    let console = work.join("console.log");
-    tell(&format!("starting the virtual machine; its console is in {}", console.display()));
-    let start = Instant::now();
     let orders = format!("hw.seconds={} hw.only={}", wishes.seconds, wishes.only);
+    let start = Instant::now();
+    let monitor = TcpListener::bind("127.0.0.1:0").context("listen for QEMU's monitor")?;
+    let mut extra = hand.arguments();
+    extra.extend(["-qmp".to_owned(), format!("tcp:{}", monitor.local_addr()?)]);
+    tell(&format!("starting the virtual machine; its console is in {}", work.join("console.log").display()));
+    let (mut qemu, line) = boot(work, debian, image, &orders, &extra)?;
+    let mut monitor = Monitor::accept(&monitor)?;
+    let silence = SILENCE + Duration::from_secs(wishes.seconds);
+    let result = converse(line, silence, table, start, |what| hand.act(&mut monitor, what));
+    if let Err(error) = result {
+        let state =
+            qemu.0.try_wait().ok().flatten().map_or("is running".to_owned(), |status| format!("ended: {status}"));
+        table.broken(&format!("{error:#} (QEMU {state}; {})", hint(work)));
+    }
+    Ok(())
+}
+
+/// Starts the machine with orders for its first program; gives its serial line. It ends when the first value is dropped.
+pub(crate) fn boot(
+    work: &Path,
+    debian: &Debian,
+    image: &Path,
+    orders: &str,
+    extra: &[String],
+) -> Result<(Qemu, TcpStream)> {
+    let line = TcpListener::bind("127.0.0.1:0").context("listen for the serial line")?;
+    let console = work.join("console.log");
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536", "-nodefaults", "-no-reboot"])
@@ -57,22 +79,13 @@ pub(crate) fn run(work: &Path, debian: &Debian, image: &Path, wishes: &Wishes, t
         ])
         .args(["-serial", &format!("file:{}", console.display())])
         .args(["-serial", &format!("tcp:{}", line.local_addr()?)])
-        .args(["-qmp", &format!("tcp:{}", monitor.local_addr()?)])
-        .args(hand.arguments())
+        .args(extra)
         .stdin(Stdio::null())
         .stdout(File::create(work.join("qemu.log")).context("create qemu.log")?)
         .stderr(File::options().append(true).open(work.join("qemu.log")).context("open qemu.log")?);
-    let mut qemu = Qemu(command.spawn().context("start qemu-system-x86_64")?);
+    let qemu = Qemu(command.spawn().context("start qemu-system-x86_64")?);
     let line = accept(&line, "the virtual machine's serial line").with_context(|| hint(work))?;
-    let mut monitor = Monitor::accept(&monitor)?;
-    let silence = SILENCE + Duration::from_secs(wishes.seconds);
-    let result = converse(line, silence, table, start, |what| hand.act(&mut monitor, what));
-    if let Err(error) = result {
-        let state =
-            qemu.0.try_wait().ok().flatten().map_or("is running".to_owned(), |status| format!("ended: {status}"));
-        table.broken(&format!("{error:#} (QEMU {state}; {})", hint(work)));
-    }
-    Ok(())
+    Ok((qemu, line))
 }
 
 fn hint(work: &Path) -> String {

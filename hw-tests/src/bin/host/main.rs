@@ -21,6 +21,7 @@ mod hand;
 mod image;
 mod kernel;
 mod machine;
+mod power;
 mod table;
 
 /// What the environment asks for.
@@ -29,6 +30,8 @@ struct Wishes {
     seconds: u64,
     /// A part of the names of the checks to run.
     only: String,
+    /// Power cuts while a node records.
+    cuts: u32,
     /// The node's program to take into the machine.
     node: Option<PathBuf>,
     /// Hardware instead of the machine.
@@ -41,6 +44,7 @@ impl Wishes {
         let built = ["target/release/headend-node", "target/debug/headend-node"].map(|path| root.join(path));
         Self {
             seconds: text("HEADEND_HW_SECONDS").and_then(|value| value.parse().ok()).unwrap_or(60),
+            cuts: text("HEADEND_HW_CUTS").and_then(|value| value.parse().ok()).unwrap_or(4),
             only: text("HEADEND_HW_ONLY").unwrap_or_default(),
             node: text("HEADEND_NODE").map(PathBuf::from).or_else(|| built.into_iter().find(|path| path.exists())),
             bench: text("HEADEND_BENCH").map(PathBuf::from),
@@ -84,6 +88,11 @@ fn all() -> Result<bool> {
     let modules = kernel::build(&root.join("hw-tests/module"), &work, &debian)?;
     cards::run(&work, &wishes.only, &mut table)?;
     let image = image::make(&work, &debian, &modules, &root.join("tests/fixtures/ts"), wishes.node.as_deref())?;
-    machine::run(&work, &debian, &image, &wishes, &mut table)?;
+    if !power::NAME.starts_with(&wishes.only) || wishes.only.is_empty() {
+        machine::run(&work, &debian, &image, &wishes, &mut table)?;
+    }
+    if power::NAME.contains(&wishes.only) && wishes.node.is_some() {
+        power::run(&work, (&debian, &image), wishes.cuts, &mut table)?;
+    }
     Ok(table.print())
 }

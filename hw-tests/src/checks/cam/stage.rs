@@ -50,7 +50,7 @@ impl Stage {
         let clear = Arc::new(AtomicU32::new(0));
         let module = Module::start(Path::new("/dev/headend-cam0"), Arc::clone(&clear))?;
         let cable = Cable::start(&knobs.air(), clear)?;
-        let channel = |id: u32| Channel { name: format!("s{id}"), url: format!("{AIR}&service={id}") };
+        let channel = |id: u32| Channel { name: format!("s{id}"), url: format!("{AIR}&service={id}"), keep: None };
         let home = Home::prepare(Path::new("/tmp/cam"), &[channel(1), channel(2), channel(3)], LINES, 5_000)?;
         let node = Node::start(program, &home)?;
         node.wait_input("sat", "the multiplex to be received", SOON, |input| input["tuner"]["state"] == "receiving")?;

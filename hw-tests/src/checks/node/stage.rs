@@ -56,7 +56,7 @@ impl Default for Plan {
 
 /// A channel by name and address.
 pub(super) fn channel(name: &str, url: &str) -> Channel {
-    Channel { name: name.to_owned(), url: url.to_owned() }
+    Channel { name: name.to_owned(), url: url.to_owned(), keep: None }
 }
 
 /// A node that runs on the pretended cards.
