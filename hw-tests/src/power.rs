@@ -22,8 +22,10 @@ use crate::{
 
 /// The row of the table.
 pub const ROW: &str = "power-cuts";
-/// The figure that says what was read back; the power goes at some time after it.
+/// The figure that says what was read back.
 pub const READ_BACK: &str = "read-back";
+/// The figure that says that every channel lists more than it did; the power goes at some time after it.
+pub const GOES_ON: &str = "goes-on";
 /// The figure that says the newest listed segment of each channel.
 pub const NEWEST: &str = "newest";
 /// The figure that says how many holes the archive tells of.
@@ -36,7 +38,9 @@ const CHANNELS: [&str; 4] = ["one", "two", "three", "four"];
 const CLIP: &str = "/streams/h264-aac.ts";
 /// Longer than the wait for the power to go.
 const LIFE: Duration = Duration::from_secs(60);
-const DAY_SECS: u64 = 86_000;
+/// From the node's start to its archive's.
+const START: Duration = Duration::from_secs(60);
+const DAY_SECS: u64 = 80_000;
 /// What is read back between two cuts; the last life reads all of it.
 const NEWEST_SECS: u64 = 40;
 
@@ -85,6 +89,7 @@ fn read_back(desk: &mut Desk, span: Span) -> Result<Viewer> {
     let viewer = Viewer { node, token: home.token().to_owned() };
     let (mut count, mut bytes, mut holes) = (0, 0, 0);
     for channel in CHANNELS {
+        viewer.ready(channel)?;
         let secs = if span == Span::All { DAY_SECS } else { NEWEST_SECS };
         // A node that has just begun has no archive yet.
         for listed in viewer.listed(channel, secs)?.unwrap_or_default() {
@@ -94,6 +99,9 @@ fn read_back(desk: &mut Desk, span: Span) -> Result<Viewer> {
         }
         holes += viewer.holes(channel)?;
     }
+    if span == Span::All {
+        ensure!(count > 0, "nothing is listed; the log ends with {}", viewer.node.log_tail());
+    }
     figure(desk, HOLES, holes.to_string())?;
     figure(desk, READ_BACK, format!("{count} segments, {bytes} bytes"))?;
     Ok(viewer)
@@ -101,7 +109,7 @@ fn read_back(desk: &mut Desk, span: Span) -> Result<Viewer> {
 
 /// Tells what is listed until the power goes; the last life ends when each channel goes on.
 fn record(desk: &mut Desk, viewer: &Viewer, span: Span) -> Result<()> {
-    let mut told = BTreeMap::new();
+    let (mut told, mut on) = (BTreeMap::new(), false);
     let first = viewer.newest()?;
     let ended = wait::until("the power to go", LIFE, || {
         let newest = viewer.newest()?;
@@ -111,6 +119,9 @@ fn record(desk: &mut Desk, viewer: &Viewer, span: Span) -> Result<()> {
             told.clone_from(&newest);
         }
         let goes_on = CHANNELS.iter().all(|channel| newest.get(channel) > first.get(channel));
+        if goes_on && !std::mem::replace(&mut on, true) {
+            figure(desk, GOES_ON, viewer.holes(CHANNELS[0])?.to_string())?;
+        }
         Ok((span == Span::All && goes_on).then_some(()))
     });
     ended.map(drop)
@@ -121,7 +132,10 @@ fn prepare(folder: &Path) -> Result<Home> {
         |name: &&str| Channel { name: (*name).to_owned(), url: format!("file:{CLIP}"), keep: Some("1d".to_owned()) };
     let channels: Vec<Channel> = CHANNELS.iter().map(channel).collect();
     let archive = format!("[archive]\npaths = [\"{AT}/archive\"]\n");
-    Home::prepare(folder, &channels, &archive, 5_000)
+    let home = Home::prepare(folder, &channels, &archive, 5_000)?;
+    // An enrolment is durable when it says that it is done; what is cut here is recording.
+    nix::unistd::sync();
+    Ok(home)
 }
 
 /// Asks the node as a viewer does.
@@ -136,12 +150,19 @@ impl Viewer {
         Ok((status, body))
     }
 
+    /// Waits until the node has read the channel's indexes.
+    fn ready(&self, channel: &str) -> Result<()> {
+        let path = format!("/{channel}/recording_status.json?token={}", self.token);
+        let look = || Ok((self.get(&path)?.0 == 200).then_some(()));
+        wait::until("the archive to be read", START, look).map(drop).with_context(|| self.node.log_tail())
+    }
+
     /// What the archive lists of the last seconds; none while it has nothing.
     fn listed(&self, channel: &str, secs: u64) -> Result<Option<Vec<Listed>>> {
         let now = std::time::UNIX_EPOCH.elapsed().context("the clock")?.as_secs();
         let path = format!("/{channel}/video-{}-{}.m3u8?token={}", now - secs, secs + 600, self.token);
         let (status, body) = self.get(&path)?;
-        if status == 404 || status == 503 {
+        if status == 404 {
             return Ok(None);
         }
         let text = String::from_utf8(body).context("a playlist is text")?;

@@ -9,6 +9,7 @@ pub mod client;
 pub mod endless;
 pub mod feed;
 pub mod ffmpeg;
+pub mod gstreamer;
 pub mod history;
 pub mod hls_page;
 pub mod lone;

@@ -29,7 +29,7 @@ pub(crate) const NAME: &str = power::ROW;
 const DISK_BYTES: u64 = 2 << 30;
 /// A life may be silent for so long: it boots, mounts and reads back under emulation.
 const SILENCE: Duration = Duration::from_secs(120);
-/// The power goes within this, counted from when the last life's work was read back.
+/// The power goes within this, counted from when every channel recorded again.
 const CUT_WITHIN_MS: u64 = 6_000;
 
 /// What was seen of one life.
@@ -119,8 +119,8 @@ fn hear(line: TcpStream, cut: Option<Duration>) -> Result<Life> {
         match said {
             Some(Say::Figure(_, name, value)) if name == power::READ_BACK => {
                 life.read_back = value;
-                due = cut.map(|cut| Instant::now() + cut);
             }
+            Some(Say::Figure(_, name, _)) if name == power::GOES_ON => due = cut.map(|cut| Instant::now() + cut),
             Some(Say::Figure(_, name, value)) if name == power::HOLES => life.holes = value.parse().unwrap_or(0),
             Some(Say::Figure(_, name, value)) if name == power::NEWEST => {
                 for (channel, number) in value.split(',').filter_map(|pair| pair.split_once('=')) {

@@ -205,6 +205,9 @@ pub(super) fn recording_status(live: &Live, request: &Parts) -> Response {
     let query = request.uri.query().unwrap_or_default();
     let bound = |name: &str| parameter(query, name).and_then(|text| text.parse::<i64>().ok());
     let within = (bound("from").unwrap_or(i64::MIN), bound("to").unwrap_or(i64::MAX));
+    if !read(live) {
+        return later(STARTING);
+    }
     let (ranges, gaps) = recorded(live, within, false);
     let name = live.name().as_str();
     json(&serde_json::json!([{ "stream": name, "ranges": ranges, "gaps": gaps }]))
@@ -212,8 +215,16 @@ pub(super) fn recording_status(live: &Live, request: &Parts) -> Response {
 
 /// `/streamer/api/v3/streams/NAME/dvr/ranges`.
 pub(super) fn ranges(live: &Live) -> Response {
+    if !read(live) {
+        return later(STARTING);
+    }
     let (ranges, gaps) = recorded(live, (i64::MIN, i64::MAX), true);
     json(&serde_json::json!({ "estimated_count": ranges.len(), "ranges": ranges, "gaps": gaps }))
+}
+
+/// Whether what an earlier life recorded is known; a channel without an archive has nothing to wait for.
+fn read(live: &Live) -> bool {
+    live.recorder().is_none_or(Recorder::ready)
 }
 
 fn recorded(live: &Live, (from, to): (i64, i64), millis: bool) -> (Vec<Range>, Vec<Hole>) {
