@@ -50,7 +50,7 @@ async fn measure(node: &Path, folder: &Path) -> Result<()> {
     let archive = format!("[archive]\npaths = ['{}']\n", folder.join("disk").display());
     fs::create_dir_all(folder.join("disk"))?;
     let dvr = Some(Dvr { keep: "1h".parse()?, locks: vec![] });
-    let wanted = headend_wire::DesiredChannel { dvr, window_segments: 4, ..channel(NAME, &[("file", &file(&input))]) };
+    let wanted = headend_wire::DesiredChannel { dvr, window_segments: 6, ..channel(NAME, &[("file", &file(&input))]) };
     let mut lone = Lone::prepare(folder, "bench", &archive, vec![wanted])?;
     lone.binary = node.display().to_string();
     lone.run().await?;
