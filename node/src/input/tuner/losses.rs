@@ -59,6 +59,17 @@ pub struct Window {
     pub signal_trouble: bool,
 }
 
+/// What is known of a time without packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The lock was away: the signal's.
+    Dark,
+    /// Tuned again under lock, so that packets are counted anew and none can be found missing: the transfer's.
+    Rejoined,
+    /// Under lock: the transfer's only if packets are missing behind it. A busy machine reads late and loses nothing.
+    Counted,
+}
+
 /// Keeps the account.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ledger {
@@ -82,16 +93,19 @@ impl Ledger {
         self.explained = true;
     }
 
-    /// No packet came for this long, with the device there; `dark` when its lock was away meanwhile. Under lock it is a loss
-    /// only if packets are missing behind it: a busy machine reads late and loses nothing.
-    pub fn silence(&mut self, gap_ms: u64, bitrate_bps: u64, dark: bool) {
+    /// No packet came for this long, with the device there.
+    pub fn silence(&mut self, gap_ms: u64, bitrate_bps: u64, silence: Silence) {
         let bytes = bitrate_bps.saturating_mul(gap_ms) / 8000;
-        if dark {
-            self.losses.signal.add(bytes, gap_ms);
-            self.explained = true;
-        } else {
-            self.unproven = Some((Loss { times: 1, bytes, ms: gap_ms }, PROOF_LOOKS));
-        }
+        let loss = match silence {
+            Silence::Dark => &mut self.losses.signal,
+            Silence::Rejoined => &mut self.losses.transfer,
+            Silence::Counted => {
+                self.unproven = Some((Loss { times: 1, bytes, ms: gap_ms }, PROOF_LOOKS));
+                return;
+            }
+        };
+        loss.add(bytes, gap_ms);
+        self.explained = true;
     }
 
     /// Readers of the input's ring have lost so many bytes by now, since the input was opened; looked at each `ms`.
@@ -150,9 +164,9 @@ mod tests {
         ledger.look(window(0, 60, false));
         let want = Loss { times: 1, bytes: 15_000_000, ms: 3_000 };
         assert_eq!((ledger.losses().kernel_ring, ledger.losses().transfer.times), (want, 1));
-        ledger.silence(4_000, 8_000, true);
+        ledger.silence(4_000, 8_000, Silence::Dark);
         ledger.look(window(0, 9, false));
-        ledger.silence(500, 800_000, false);
+        ledger.silence(500, 800_000, Silence::Counted);
         ledger.look(window(0, 9, false));
         assert_eq!(ledger.losses().signal, Loss { times: 3, bytes: 5 * 188 + 4000, ms: 4_500 });
         assert_eq!(ledger.losses().transfer, Loss { times: 2, bytes: 4 * 188 + 50_000, ms: 750 });
@@ -170,11 +184,15 @@ mod tests {
         for (errors_behind, bytes) in [(&[0, 0, 0][..], 0), (&[0, 2], 1000), (&[0, 0, 2], 2 * 188), (&[200], 200 * 188)]
         {
             let mut ledger = Ledger::default();
-            ledger.silence(1_000, 8_000, false);
+            ledger.silence(1_000, 8_000, Silence::Counted);
             for errors in errors_behind {
                 ledger.look(window(0, *errors, false));
             }
             assert_eq!(ledger.losses().transfer.bytes, bytes, "{errors_behind:?}");
         }
+        let mut ledger = Ledger::default();
+        ledger.silence(1_000, 8_000, Silence::Rejoined);
+        ledger.look(window(0, 0, false));
+        assert_eq!(ledger.losses().transfer.bytes, 1000, "nothing could show it");
     }
 }

@@ -15,7 +15,7 @@ use super::figures::{Figures, Meter};
 use super::frontend::{DeviceError, Filter, Refusal, Stream, Taken};
 use super::inventory::{Capture, Tuner};
 use super::lock::{Action, Keeper, LadderCounts, Limits, Outcome, Patience, TunerState};
-use super::losses::{Ledger, Window};
+use super::losses::{Ledger, Silence, Window};
 use super::mux::DvbFeed;
 use super::pool::{Claim, Device, Lease, Tuners};
 use super::report::TunerReport;
@@ -269,7 +269,13 @@ impl<'a> Turning<'a> {
                     if let Some(gone_ms) = self.gone_ms.take() {
                         self.ledger.removed(now_ms.saturating_sub(gone_ms), self.bitrate_bps);
                     } else if gap_ms >= SILENCE_MS {
-                        self.ledger.silence(gap_ms, self.bitrate_bps, self.dark);
+                        let rejoined = self.heard_ms.is_some_and(|heard| self.tuned_ms > heard);
+                        let silence = match self.dark {
+                            true => Silence::Dark,
+                            false if rejoined => Silence::Rejoined,
+                            false => Silence::Counted,
+                        };
+                        self.ledger.silence(gap_ms, self.bitrate_bps, silence);
                     }
                     (self.heard_ms, self.dark) = (Some(now_ms), false);
                     intake.push(&self.buffer[..bytes], now_ms);
