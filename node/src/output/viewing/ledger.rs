@@ -191,6 +191,10 @@ impl Ledger {
         let allow_default = self.bounds.allow_default;
         let Some(entry) = self.sessions.get_mut(&id) else { return vec![] };
         entry.asking = false;
+        // Banned while the question was on its way: no answer shortens that.
+        if matches!(entry.state, State::Closed { until_ms } if until_ms > now_ms) {
+            return vec![];
+        }
         let retry_ms = now_ms + RETRY_MS;
         match answer {
             Answer::Failed => {
@@ -217,8 +221,6 @@ impl Ledger {
                 self.set(id, State::Elsewhere { until_ms: now_ms + hold_ms, to });
                 vec![id]
             }
-            // Banned while the question was on its way.
-            Answer::Allowed(_) if matches!(entry.state, State::Closed { until_ms } if until_ms > now_ms) => vec![],
             Answer::Allowed(terms) => {
                 entry.known = true;
                 let Terms { hold_ms, limit, ranges } = terms;

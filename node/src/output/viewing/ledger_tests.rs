@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::output::viewing::{answer::Limit, question::Protocol};
 
+/// How long `of_user` holds, and who is one too many is banned.
+const BAN_MS: u64 = 3_600_000;
 const BOUNDS: Bounds = Bounds { per_address_max: 100, allow_default: false, soft_limit_ms: 0 };
 
 fn id(number: u8) -> SessionId {
@@ -32,7 +34,7 @@ fn allowed(hold_ms: u64) -> Answer {
 
 fn of_user(sessions_max: usize, unique: bool) -> Answer {
     let limit = Some(("user u".into(), Limit { sessions_max, unique }));
-    Answer::Allowed(Terms { hold_ms: 3_600_000, limit, ranges: None })
+    Answer::Allowed(Terms { hold_ms: BAN_MS, limit, ranges: None })
 }
 
 /// What a request meets, in a word: `open`, `closed`, `elsewhere`, with `+` and the question put; `ask`, `wait`, `full`.
@@ -153,6 +155,23 @@ fn who_left_does_not_count_and_counts_again_when_he_returns() {
     // A ban lasts as long as the permission would have.
     assert_eq!(look(&mut ledger, 2, 32_000 + 3_599_999), "closed");
     assert_eq!(look(&mut ledger, 2, 32_000 + 3_600_000), "ask new 0");
+}
+
+#[test]
+fn no_answer_that_was_on_its_way_ends_a_ban() {
+    for answer in [of_user(1, false), allowed(30_000), Answer::Failed, Answer::Denied { hold_ms: 10_000 }] {
+        let mut ledger = Ledger::new(BOUNDS);
+        look(&mut ledger, 1, 0);
+        ledger.answered(id(1), of_user(2, true), 0);
+        look(&mut ledger, 2, 0);
+        ledger.answered(id(2), of_user(2, true), 0);
+        // Its permission has ended, it is asked about, and meanwhile its user may have one session only.
+        assert_eq!(look(&mut ledger, 1, BAN_MS), "open+update 1");
+        look(&mut ledger, 2, BAN_MS);
+        assert_eq!(ledger.answered(id(2), of_user(1, true), BAN_MS), [id(1)]);
+        assert_eq!(ledger.answered(id(1), answer.clone(), BAN_MS + 1), []);
+        assert_eq!(look(&mut ledger, 1, 2 * BAN_MS - 1), "closed", "{answer:?}");
+    }
 }
 
 #[test]
@@ -280,7 +299,10 @@ proptest! {
                 Step::Answer(number, answer) => {
                     let Some(one) = seen.get_mut(&number).filter(|one| one.asking) else { continue };
                     one.asking = false;
+                    // Only a ban is in force while a question is on its way, and no answer shortens it.
+                    let banned = one.closed_until_ms > now_ms;
                     match &answer {
+                        _ if banned => {}
                         Answer::Allowed(_) => (one.yes, one.closed_until_ms) = (true, 0),
                         Answer::Denied { hold_ms } => (one.yes, one.closed_until_ms) = (false, now_ms + hold_ms),
                         Answer::Elsewhere { .. } => one.yes = false,
@@ -319,6 +341,6 @@ fn ask(seen: &mut BTreeMap<u8, Seen>, question: &Question) {
 fn ban(seen: &mut BTreeMap<u8, Seen>, cut: &[SessionId], now_ms: u64) {
     for session in cut {
         let one = seen.entry(session.0[0]).or_default();
-        (one.yes, one.closed_until_ms) = (false, now_ms + 1);
+        (one.yes, one.closed_until_ms) = (false, now_ms + BAN_MS);
     }
 }
