@@ -12,7 +12,7 @@ use std::{
 
 use headend_failover::{ProbeRules, SoakRules};
 use headend_rt::{
-    config::{self, ConfigError, Loaded, Override, Source},
+    config::{self, ConfigError, Loaded, Network, Override, Source},
     link::BrokerUrl,
     tls::Identity,
 };
@@ -27,6 +27,8 @@ pub const DEFAULT_PATH: &str = "/etc/headend/controller.toml";
 const AUDIENCES_MAX: usize = 64;
 /// Most addresses of the lookout.
 const LOOKOUT_MAX: usize = 16;
+/// Most networks of existing servers.
+const SERVERS_MAX: usize = 64;
 
 /// The file as typed.
 #[derive(Debug, Deserialize)]
@@ -49,6 +51,8 @@ struct File {
     audiences: BTreeMap<AudienceName, AudienceFile>,
     #[serde(default)]
     keys: KeysFile,
+    #[serde(default)]
+    flussonic: FlussonicFile,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,6 +141,12 @@ struct KeysFile {
     url: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FlussonicFile {
+    servers: Vec<Network>,
+}
+
 /// Who gives content keys to players.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -185,6 +195,8 @@ pub struct Config {
     pub key_server: KeyServer,
     /// Another address of the key server than [`Http::public_url`], without a trailing slash.
     pub key_url: Option<String>,
+    /// Existing Flussonic servers that may ask who may watch.
+    pub flussonic_servers: Vec<Network>,
 }
 
 /// The listener of boxes, pages and REST.
@@ -284,6 +296,9 @@ fn checked(file: File) -> Result<Config, Wrong> {
     let http = Http { listen, public_url, clients_max, clients_per_address_max, tls };
     let FleetFile { listen, public_url } = file.fleet;
     let public_url = public_url.map(|url| address("fleet.public_url", &url, &["https"])).transpose()?;
+    if file.flussonic.servers.len() > SERVERS_MAX {
+        return wrong("flussonic.servers", format!("has more than {SERVERS_MAX} networks"));
+    }
     Ok(Config {
         site: file.site,
         name: file.name,
@@ -296,6 +311,7 @@ fn checked(file: File) -> Result<Config, Wrong> {
         audiences: audiences(file.audiences)?,
         key_server: file.keys.served_by,
         key_url: file.keys.url.map(|url| address("keys.url", &url, &["http", "https"])).transpose()?,
+        flussonic_servers: file.flussonic.servers,
     })
 }
 

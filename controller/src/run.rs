@@ -249,6 +249,7 @@ async fn start(
         signer: secrets.token_signer,
         fleet: FleetView { state: fleet, defects, desk, issued, doors: Arc::clone(&doors) },
         slate: SlateShow::new()?,
+        flussonic_servers: config.flussonic_servers.clone(),
         secure: listeners.public_url.starts_with("https://"),
         public_url: listeners.public_url.clone(),
         tally: Tally::default(),

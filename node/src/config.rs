@@ -7,6 +7,7 @@ mod archive;
 mod biss;
 mod cams;
 mod cards;
+mod viewing;
 
 use std::{
     borrow::Cow,
@@ -27,6 +28,7 @@ use crate::{
 pub use archive::ArchiveConfig;
 pub use biss::BissConfig;
 pub use cards::{CardConfig, CardProfileConfig};
+pub use viewing::{ViewingConfig, ViewingKeeper, ViewingList};
 
 /// Where the configuration lies unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/headend/node.toml";
@@ -58,6 +60,8 @@ struct File {
     biss: Vec<biss::BissFile>,
     #[serde(default)]
     cam: Vec<cams::CamFile>,
+    #[serde(default)]
+    viewing: Vec<viewing::ViewingFile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,6 +155,8 @@ pub struct Config {
     pub biss: Vec<BissConfig>,
     /// CAMs in the common interfaces of tuner cards.
     pub cams: Vec<CamSpec>,
+    /// Who decides about viewers besides our own tokens.
+    pub viewing: Vec<ViewingConfig>,
 }
 
 /// The node's listener.
@@ -211,6 +217,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         Inventory::check(&file.antenna, &file.tuner).map_err(|wrong| (Cow::Owned(wrong.key), wrong.text))?;
     let cards = cards::check(file.cards).map_err(|reason| ("cards".into(), reason))?;
     let biss = biss::check(file.biss).map_err(|reason| ("biss".into(), reason))?;
+    let viewing = viewing::check(file.viewing).map_err(|(key, text)| (Cow::Owned(key), text))?;
     let cams = cams::check(&file.cam, &inventory).map_err(|(key, text)| (Cow::Owned(key), text))?;
     Ok(Config {
         site: file.site,
@@ -234,6 +241,7 @@ fn check(file: File) -> Result<Config, (Cow<'static, str>, String)> {
         cards,
         biss,
         cams,
+        viewing,
     })
 }
 

@@ -75,6 +75,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("cards", old.cards != new.cards),
         ("biss", old.biss != new.biss),
         ("cam", old.cams != new.cams),
+        ("viewing", old.viewing != new.viewing),
         ("tuners and muxes", old.inventory != new.inventory),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -50,6 +50,7 @@ use crate::{
         channels::Channels,
         http::{self, Gate, NodeStatus},
         keys::{KeyStore, KeyStoreError},
+        viewing::{Opened as Guarding, Rules, RulesError},
     },
     reload::Reloader,
     stream::{
@@ -131,6 +132,9 @@ pub enum RunError {
         /// The input.
         input: String,
     },
+    /// Who decides about viewers.
+    #[error("viewers")]
+    Viewing(#[source] RulesError),
     /// Signals.
     #[error("signals")]
     Signals(#[source] SignalError),
@@ -153,6 +157,9 @@ struct Opened {
     slate: Arc<Slate>,
     cards: Vec<CardSpec>,
     biss: Vec<BissSpec>,
+    rules: Arc<Rules>,
+    guards: Vec<Guarding>,
+    mono: Monotonic,
     clock: Arc<dyn Clock>,
     origin_url: String,
 }
@@ -185,6 +192,9 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
     }
     let cards = config.cards.iter().map(card_spec).collect::<Result<Vec<_>, _>>()?;
     let biss = config.biss.iter().map(biss_spec).collect::<Result<Vec<_>, _>>()?;
+    let mono = Monotonic::new();
+    let per_address_max = config.http.clients_per_address_max;
+    let (rules, guards) = Rules::open(&config.viewing, per_address_max, mono).map_err(RunError::Viewing)?;
     let slate = Arc::new(Slate::from_ts(SLATE).map_err(RunError::Slate)?);
     let server_tls = match &config.http.tls {
         Some((cert, key)) => {
@@ -215,12 +225,15 @@ fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, RunError> {
         slate,
         cards,
         biss,
+        rules: Arc::new(rules),
+        guards,
+        mono,
         clock,
         origin_url,
     })
 }
 
-fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(), RunError> {
+fn start(config: &Config, mut opened: Opened, supervisor: &Supervisor) -> Result<(), RunError> {
     // The stop order: no new clients, no more segments, the archive's last lines, no more packets, the last word to the
     // controller.
     let serving = supervisor.stage("http", DRAIN + Duration::from_secs(1));
@@ -233,7 +246,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     let (uplink, halves) = uplink(config, &opened)?;
     let Halves { incoming, connection, resender, recovery } = halves;
     info!(pending = recovery.pending, "events from an earlier life");
-    let mono = Monotonic::new();
+    let mono = opened.mono;
     let cards = Cards::start(&opened.cards, &descrambling, mono);
     let access = Descrambling::new(cards.clone(), opened.biss.clone());
     let cams = Cams::start(&config.cams, &descrambling, (mono, Arc::clone(&opened.clock)));
@@ -254,6 +267,7 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
         channels: Arc::clone(&opened.channels),
         uplink: Some(uplink.clone()),
         key_base: key_base_now,
+        rules: Arc::clone(&opened.rules),
         clock: Arc::clone(&opened.clock),
         slate: Arc::clone(&opened.slate),
         sealer: Arc::default(),
@@ -294,8 +308,16 @@ fn start(config: &Config, opened: Opened, supervisor: &Supervisor) -> Result<(),
     reporting.essential("agent", |token| agent.run(incoming, token));
     reporting.essential("day keys", |token| controller::keep_keys(fleet, url, keys, wanted_now, (clock, token)));
     reporting.essential("key server", |token| controller::watch_key_server(key_server, key_url_now, key_base, token));
+    ask_backends(std::mem::take(&mut opened.guards), &serving);
     serve(config, opened, Watched { inputs, tuners, uplink, known, cards, access, cams, archive }, &serving);
     Ok(())
+}
+
+/// A task for each rule whose backends are asked about viewers.
+fn ask_backends(guards: Vec<Guarding>, serving: &Supervisor) {
+    for ((guard, questions), number) in guards.into_iter().zip(1..) {
+        serving.essential(&format!("viewing {number}"), move |token| guard.run(questions, token));
+    }
 }
 
 /// What packets pass through: the eye of the modules, whose packets come clear, and the descrambler of the cards.
@@ -402,6 +424,7 @@ fn serve(config: &Config, opened: Opened, watched: Watched, serving: &Supervisor
         archive,
         keys: opened.keys,
         gate: opened.gate,
+        rules: opened.rules,
         clock: opened.clock,
         clear_peers: opened.clear_peers,
         technicians: opened.technicians,

@@ -3,6 +3,7 @@
 //! Everything here drives the programs from outside: it starts binaries, reads their ready line, talks HTTP and
 //! counts pictures with ffmpeg. It knows formats (`media`, `access`, `wire`) and no room of node or controller.
 
+pub mod backend;
 pub mod broadcast;
 pub mod browser;
 pub mod client;

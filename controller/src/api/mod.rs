@@ -4,6 +4,7 @@
 //! who asks, [`write`] makes a write happen once, [`body`] reads JSON, [`error`] answers what goes wrong.
 //! [`router`] puts the routes together.
 
+pub mod backend;
 pub mod body;
 pub mod channels;
 pub mod error;

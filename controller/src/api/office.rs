@@ -8,7 +8,7 @@ use std::{
 };
 
 use headend_access::{Generation, Root, SessionId, TokenSigner};
-use headend_rt::{Clock, Supervisor, serve::Counters};
+use headend_rt::{Clock, Supervisor, config::Network, serve::Counters};
 use headend_wire::ChannelName;
 use tokio::sync::watch;
 
@@ -87,6 +87,8 @@ pub struct Office {
     pub slate: SlateShow,
     /// What playlists name, without a trailing slash.
     pub public_url: String,
+    /// Existing Flussonic servers that may ask who may watch.
+    pub flussonic_servers: Vec<Network>,
     /// Whether browsers reach us over TLS.
     pub secure: bool,
     /// Counts.

@@ -9,8 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    Office, channels, error, fleet, health, keys, my, nodes, operators, play, playlist, session, slate, subscribers,
-    tariffs,
+    Office, backend, channels, error, fleet, health, keys, my, nodes, operators, play, playlist, session, slate,
+    subscribers, tariffs,
 };
 
 #[derive(OpenApi)]
@@ -23,7 +23,7 @@ use super::{
         subscribers::list, subscribers::read, subscribers::put, subscribers::remove,
         nodes::list, nodes::read, nodes::put, nodes::remove, nodes::enrolment,
         fleet::fleet, fleet::health, session::begin, session::end, my::channels,
-        play::play, keys::key, playlist::playlist, slate::slate, health::healthz, health::metrics, document,
+        backend::decide, play::play, keys::key, playlist::playlist, slate::slate, health::healthz, health::metrics, document,
     ),
     components(schemas(error::Problem)),
     modifiers(&Schemes),

@@ -15,8 +15,8 @@ use axum::{
 };
 
 use super::{
-    Office, channels, error::ApiError, fleet, health, keys, my, nodes, openapi, operators, play, playlist, session,
-    slate, subscribers, tariffs, viewer_answer::plain,
+    Office, backend, channels, error::ApiError, fleet, health, keys, my, nodes, openapi, operators, play, playlist,
+    session, slate, subscribers, tariffs, viewer_answer::plain,
 };
 
 /// Everything of this room, and the `pages`. Handlers find [`headend_rt::serve::Peer`] in the request's extensions.
@@ -37,6 +37,7 @@ pub fn router(office: Arc<Office>, pages: Router) -> Router {
         .merge(session::routes())
         .merge(my::routes())
         .merge(health::routes())
+        .merge(backend::routes())
         .merge(openapi::routes())
         .method_not_allowed_fallback(|| async { ApiError::no_such_method() })
         .merge(players)

@@ -182,7 +182,7 @@ pub(super) fn number_of(path: &str) -> Option<u64> {
         return Some(number);
     }
     match LivePath::parse(path)?.kind {
-        LiveKind::Segment { grid, number } if grid.duration_ms() == SEGMENT_MS => Some(number),
+        LiveKind::Segment { grid, number, .. } if grid.duration_ms() == SEGMENT_MS => Some(number),
         _ => None,
     }
 }

@@ -63,6 +63,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("probes", old.probe_rules != new.probe_rules),
         ("lookout", old.lookout != new.lookout),
         ("audiences", old.audiences != new.audiences),
+        ("flussonic", old.flussonic_servers != new.flussonic_servers),
         ("keys", (&old.key_server, &old.key_url) != (&new.key_server, &new.key_url)),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

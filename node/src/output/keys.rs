@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use headend_access::{AddressKey, Day, DayKey, Generation, PeriodKey, PeriodKeyId, Schedule};
+use headend_access::{AddressKey, Day, DayKey, Generation, PathKey, PeriodKey, PeriodKeyId, Schedule};
 use headend_rt::atomic_file;
 use headend_wire::{ChannelName, fleet::DayKeyEntry};
 use serde::{Deserialize, Serialize};
@@ -161,6 +161,12 @@ impl KeyStore {
     /// The key that signs and checks addresses of a content key.
     pub fn address_key(&self, channel: &ChannelName, schedule: &Schedule, id: PeriodKeyId) -> Option<AddressKey> {
         self.with_day_key(channel, schedule, id, DayKey::address_key)
+    }
+
+    /// The key that makes and checks marks in the paths of a channel's segments.
+    pub fn path_key(&self, channel: &ChannelName, generation: Generation, day: Day) -> Option<PathKey> {
+        let keys = self.keys.read().expect("no holder of this lock panics");
+        keys.get(&(channel.clone(), generation, day)).map(DayKey::path_key)
     }
 
     /// The last day for which every one of `wanted` has a key without a hole from `today` on.

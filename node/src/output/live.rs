@@ -18,13 +18,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use headend_access::{Generation, Period, PeriodKey, PeriodKeyId, Schedule, SessionId};
+use headend_access::{Day, Generation, PathMark, Period, PeriodKey, PeriodKeyId, Schedule, SessionId};
 use headend_media::{
     crypt::{self, Key128},
     package::{Resume, Segment, Track},
     packet::PACKET_BYTES,
     playlist::{
-        Bandwidth, Entry, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Variant, Window,
+        Bandwidth, Entry, Folder, KeyBase, KeyRef, Master, MediaPlaylist, Query, Rendered, SegmentGrid, Spliced,
+        Variant, Window,
     },
     service::ServiceId,
 };
@@ -36,6 +37,7 @@ use super::{
     record::{Record, RecordError, RecordStore},
     sealing::{Plain, Sealer},
     viewers::Viewers,
+    viewing::Viewing,
 };
 use crate::input::ring::{Ring, RingReader, Start};
 
@@ -51,17 +53,6 @@ const NO_ENTRY: u64 = u64::MAX;
 const MUXED: &str = "video.m3u8";
 
 const SYNC_BYTE: u8 = 0x47;
-
-/// Who is watching, as far as addresses in playlists need it.
-#[derive(Debug, Clone)]
-pub struct Viewing {
-    /// The token to carry on; none on a free channel.
-    pub token: Option<String>,
-    /// The session that key addresses name.
-    pub session: SessionId,
-    /// Unix seconds until which key addresses hold.
-    pub expires: u32,
-}
 
 /// Why a segment could not be given out.
 #[derive(Debug, thiserror::Error)]
@@ -379,14 +370,14 @@ impl Live {
     pub fn master(&self, viewing: &Viewing) -> Option<Vec<u8>> {
         let view = self.view.load();
         view.media.as_ref()?;
-        Some(view.master.as_ref()?.with_session(&token_query(viewing), |_| Query::default()))
+        Some(view.master.as_ref()?.with_session(&viewing.query(), |_| Query::default()))
     }
 
     /// A master playlist that names another media playlist than the live one.
     #[must_use]
     pub fn master_of(&self, viewing: &Viewing, path: &str) -> Option<Vec<u8>> {
         let rendered = render_master(&self.locked(), path)?;
-        Some(rendered.with_session(&token_query(viewing), |_| Query::default()))
+        Some(rendered.with_session(&viewing.query(), |_| Query::default()))
     }
 
     /// The media playlist for a viewer; none before the first segment.
@@ -396,19 +387,36 @@ impl Live {
         Some(self.for_viewer(view.media.as_ref()?, viewing, keys))
     }
 
-    /// A playlist with a viewer's token and key addresses in it.
+    /// A playlist with a viewer's token and key addresses in it, and the mark that opens its segments without either.
     #[must_use]
     pub fn for_viewer(&self, rendered: &Rendered, viewing: &Viewing, keys: &KeyStore) -> Vec<u8> {
         let schedules = self.schedules();
+        let session = viewing.query();
         let key_query = |key: KeyRef| {
             let id = PeriodKeyId { generation: Generation(key.generation), period: Period(key.period) };
             let address = schedules.iter().find_map(|schedule| keys.address_key(&self.name, schedule, id));
             let signed = address.map(|key| key.sign(id.period, viewing.session, viewing.expires).to_string());
             // Without its day key this node cannot have listed the segment; an address without a query is refused.
             let query = signed.and_then(|text| text.split_once('?').map(|(_, query)| query.to_owned()));
+            let query =
+                query.map(|query| if viewing.asks_for_keys { format!("{query}&{}", session.as_str()) } else { query });
             query.and_then(Query::new).unwrap_or_default()
         };
-        rendered.with_session(&token_query(viewing), key_query)
+        let folder = |day: u32| {
+            let day = PathMark::day_for(Day(day), viewing.today);
+            let key = keys.path_key(&self.name, self.generation, day).filter(|_| !self.free);
+            key.and_then(|key| Folder::new(key.mark().to_string())).unwrap_or_default()
+        };
+        rendered.spliced(&Spliced { session: &session, key: &key_query, folder: &folder })
+    }
+
+    /// Whether a part of a path is a mark of this channel that holds at `now` (Unix seconds).
+    #[must_use]
+    pub fn marked(&self, keys: &KeyStore, part: &str, now: u64) -> bool {
+        PathMark::parse(part).is_ok_and(|mark| {
+            let key = keys.path_key(&self.name, self.generation, mark.day());
+            key.is_some_and(|key| key.verify(&mark, now).is_ok())
+        })
     }
 
     /// A segment that is listed, or was not long ago.
@@ -559,11 +567,6 @@ fn entry_of(segment: &Segment, key: KeyRef) -> Entry {
         key: Some(key),
         bytes: 0,
     }
-}
-
-fn token_query(viewing: &Viewing) -> Query {
-    let text = viewing.token.as_ref().map(|token| format!("token={token}"));
-    text.and_then(Query::new).unwrap_or_default()
 }
 
 fn render_media(name: &ChannelName, state: &State) -> Option<Rendered> {

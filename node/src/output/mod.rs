@@ -8,3 +8,4 @@ pub mod live;
 pub mod record;
 pub mod sealing;
 mod viewers;
+pub mod viewing;

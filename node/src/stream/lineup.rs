@@ -38,6 +38,7 @@ use crate::{
         live::{Live, Outlets},
         record::RecordError,
         sealing::Sealer,
+        viewing::Rules,
     },
 };
 
@@ -68,6 +69,8 @@ pub struct Surroundings {
     pub uplink: Option<Uplink>,
     /// Where keys are fetched.
     pub key_base: watch::Receiver<KeyBase>,
+    /// Who decides about viewers besides our own tokens.
+    pub rules: Arc<Rules>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// The slate.
@@ -233,6 +236,7 @@ async fn run(
         rings.map(|(open, source)| (open.name.clone(), source.remote, open.input.service(), open.input.ring().clone())),
     );
     around.channels.insert(&name, &live);
+    let key_base = key_base(&around, &name);
     let parts = Parts {
         desired,
         live,
@@ -241,7 +245,7 @@ async fn run(
         keys: Arc::clone(&around.keys),
         anchors: Arc::clone(&around.anchors),
         uplink: around.uplink.clone(),
-        key_base: around.key_base.clone(),
+        key_base,
         clock: Arc::clone(&around.clock),
         mono: around.inputs.mono(),
         slate: Arc::clone(&around.slate),
@@ -251,6 +255,15 @@ async fn run(
     let channel = Channel::new(parts).map_err(|source| StartError::Policy { channel: name, source })?;
     channel.run(stop).await;
     Ok(())
+}
+
+/// Where the keys of a channel are fetched. A controller knows nothing of sessions that a portal or a backend at this box
+/// opened, so their keys are given out here.
+fn key_base(around: &Surroundings, name: &ChannelName) -> watch::Receiver<KeyBase> {
+    match around.rules.of(name) {
+        Some(_) => watch::channel(KeyBase::default()).1,
+        None => around.key_base.clone(),
+    }
 }
 
 /// The input behind each source of these channels, as reports call it; sources whose address is none are left out.

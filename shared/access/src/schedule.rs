@@ -13,7 +13,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{address::AddressKey, secret::Secret};
+use crate::{address::AddressKey, secret::Secret, segment_path::PathKey};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -258,6 +258,13 @@ impl DayKey {
     pub fn address_key(&self) -> AddressKey {
         let secret = Secret::derive(self.secret.bytes(), &[b"headend/address/v1"]);
         AddressKey::new(Arc::clone(&self.channel), self.generation, secret)
+    }
+
+    /// The key that makes this day's marks in the paths of segments: HKDF(day key, "headend/segment-path/v1").
+    #[must_use]
+    pub fn path_key(&self) -> PathKey {
+        let secret = Secret::derive(self.secret.bytes(), &[b"headend/segment-path/v1"]);
+        PathKey::new(Arc::clone(&self.channel), self.generation, self.day, secret)
     }
 }
 

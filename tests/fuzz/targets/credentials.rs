@@ -1,7 +1,7 @@
 //! Tokens, key addresses and sealed records that strangers made up: all refused, none with a panic.
 #![no_main]
 
-use headend_access::{KeyAddress, TokenSigner, TokenVerifier, open};
+use headend_access::{Asked, Day, DayKey, Generation, KeyAddress, PathMark, SecureTokenKey, TokenSigner, TokenVerifier, open};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &str, &[u8], u64)| {
@@ -13,4 +13,11 @@ fuzz_target!(|input: (&str, &str, &[u8], u64)| {
         assert_eq!(KeyAddress::parse("lagon", &address.id().to_string(), second).map(|again| again.id()), Ok(address.id()));
     }
     assert!(open(&[1; 32], first, bytes).is_err());
+    if let Ok(mark) = PathMark::parse(first) {
+        assert_eq!(mark.to_string(), first);
+        let key = DayKey::new("lagon", Generation(1), Day(mark.day().0), [7; 32]).path_key();
+        assert!(key.verify(&mark, now).is_err(), "nobody guesses a mark");
+    }
+    let asked = Asked { channel: "lagon", address: Some("192.0.2.7"), now };
+    assert!(SecureTokenKey::new(b"key", now).check(first, asked).is_err(), "nobody guesses a hash");
 });

@@ -161,6 +161,7 @@ impl House {
             },
             slate: SlateShow::new().unwrap(),
             public_url: "http://tv.example".to_owned(),
+            flussonic_servers: vec!["198.51.100.0/24".parse().unwrap()],
             secure: false,
             tally: Tally::default(),
             servers: vec![],

@@ -4,6 +4,7 @@
 //! give the slate.
 
 mod access;
+mod backend;
 mod house;
 mod operators;
 mod viewing;

@@ -30,7 +30,11 @@ pub(super) fn answer(shared: &Shared, live: &Live, source: &str, request: &Parts
     match live.capture(source) {
         Capture::Local(reader, service) => {
             let excerpt = service.map(|service| Excerpt::new(Some(service.0)));
-            answer::of(StatusCode::OK, Kind::Stream, transport::body((reader, excerpt), shared.stopping.clone()))
+            answer::of(
+                StatusCode::OK,
+                Kind::Stream,
+                transport::body((reader, excerpt), transport::Leave::with(&shared.stopping)),
+            )
         }
         Capture::Remote => plain(
             StatusCode::CONFLICT,

@@ -1,25 +1,28 @@
 //! Answers of a channel: master, media playlist, segment, key, endless stream; its past is `past`'s.
 
+use std::sync::atomic::Ordering;
+
 use axum::{
+    body::HttpBody as _,
     http::{StatusCode, header, request::Parts},
     response::Response,
 };
-use headend_access::{KeyAddress, Period, PeriodKeyId, Schedule, SessionId};
+use headend_access::{KeyAddress, Period, PeriodKeyId, Schedule};
 use headend_media::playlist::{LiveKind, LivePath, MediaSpelling, Past, SegmentGrid, Shape};
 use headend_rt::serve::Peer;
 use headend_wire::ChannelName;
 use tracing::debug;
 
 use super::{
-    Refused, Shared,
+    Shared,
+    admit::{self, Cause, Denial, Purpose},
     answer::{self, Kind, plain},
     capture, past, preview, transport,
 };
-use crate::output::live::{Found, Live, Viewing};
-
-/// What TVIP boxes and gateways send instead of a query.
-const SESSION_HEADER: &str = "x-playback-session-id";
-const COOKIE: &str = "flusession";
+use crate::output::{
+    live::{Found, Live},
+    viewing::{Protocol, Viewing},
+};
 
 const REFUSED: &str = "not authorised\n";
 const NO_SEGMENT: &str = "no such segment: it is older than the window, or not cut yet\n";
@@ -29,21 +32,28 @@ pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Parts) ->
     // Names that could not be a channel's are not looked up: the map holds checked names only.
     let Ok(name) = path.channel.parse::<ChannelName>() else { return unknown() };
     if let LiveKind::Key(_) = path.kind {
-        return key(shared, &name, request);
+        return key(shared, &name, request).await;
     }
     let Some(live) = shared.channels.get(&name) else { return unknown() };
     let query = request.uri.query().unwrap_or_default();
-    if let (LiveKind::MpegTs, Some(source)) = (&path.kind, parameter(query, "source")) {
-        return capture::answer(shared, &live, source, request);
-    }
-    let viewing = match admit(shared, &live, &name, request) {
-        Ok(viewing) => viewing,
-        Err(cause) => {
-            shared.channels.counters().refused();
-            debug!(channel = %name, error = %headend_rt::chain(&cause), "request refused");
-            return plain(StatusCode::FORBIDDEN, REFUSED);
+    match &path.kind {
+        LiveKind::MpegTs => {
+            if let Some(source) = parameter(query, "source") {
+                return capture::answer(shared, &live, source, request);
+            }
         }
-    };
+        LiveKind::Segment { grid, number, mark } => {
+            return match may_have(shared, &live, mark.as_deref(), request).await {
+                Ok(viewing) => {
+                    let response = segment(&live, (*grid, *number), request).await;
+                    count(&response, viewing.as_ref());
+                    response
+                }
+                Err(denial) => denial.answer(shared, &name),
+            };
+        }
+        _ => {}
+    }
     let wanted = match past::shifted(query) {
         Some(Ok(span)) if matches!(path.kind, LiveKind::Master | LiveKind::Media(_)) => {
             let below = matches!(path.kind, LiveKind::Media(MediaSpelling::Tracks(_)));
@@ -52,20 +62,58 @@ pub(super) async fn answer(shared: &Shared, path: &LivePath, request: &Parts) ->
         Some(Err(refusal)) => LiveKind::Refused(refusal),
         _ => path.kind.clone(),
     };
+    let viewing = match admit::admit(shared, &live, request, purpose(&wanted)).await {
+        Ok(viewing) => viewing,
+        Err(denial) => return denial.answer(shared, &name),
+    };
     let mut response = match wanted {
         LiveKind::Master => playlist(live.master(&viewing), request),
         LiveKind::Media(_) => playlist(live.media(&viewing, &shared.keys), request),
-        LiveKind::Segment { grid, number } => return segment(&live, (grid, number), request).await,
-        LiveKind::MpegTs => transport::answer(shared, &live, request),
+        LiveKind::MpegTs => transport::answer(shared, &live, (&viewing, request)),
         LiveKind::Past(asked) => past::answer(shared, &live, asked, (&viewing, request)).await,
         LiveKind::RecordingStatus => past::recording_status(&live, request),
         LiveKind::Ranges => past::ranges(&live),
         LiveKind::Preview => preview::answer(shared, &live),
         LiveKind::Refused(refusal) => past::refused(refusal),
-        LiveKind::Key(_) => unknown(),
+        LiveKind::Key(_) | LiveKind::Segment { .. } => unknown(),
     };
-    set_session(&mut response, &name, &viewing, query);
+    count(&response, Some(&viewing));
+    admit::set_session(shared, &mut response, &live, (&viewing, request));
     response
+}
+
+/// How a path is served, and whether a session may begin with it.
+fn purpose(wanted: &LiveKind) -> Purpose {
+    let stream = match wanted {
+        LiveKind::MpegTs => true,
+        LiveKind::Past(past) => matches!(past.shape, Shape::Stream | Shape::Download),
+        _ => false,
+    };
+    let protocol = if stream { Protocol::MpegTs } else { Protocol::Hls };
+    Purpose { protocol, begins: true }
+}
+
+/// What is sent of known length counts for the session; endless streams count for themselves.
+fn count(response: &Response, viewing: Option<&Viewing>) {
+    let guarded = viewing.and_then(|viewing| viewing.guarded.as_ref());
+    if let (Some(guarded), Some(bytes)) = (guarded, response.body().size_hint().exact()) {
+        guarded.grant.served.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A segment is for who has a session, and for who was given a list not long ago and asks by the path in it: boxes drop
+/// queries and cookies. A session that is known to be closed is refused all the same.
+async fn may_have(
+    shared: &Shared,
+    live: &Live,
+    mark: Option<&str>,
+    request: &Parts,
+) -> Result<Option<Viewing>, Denial> {
+    if mark.is_some_and(|mark| live.marked(&shared.keys, mark, shared.now_secs())) {
+        return if admit::closed(shared, live, request) { Err(Cause::Closed.into()) } else { Ok(None) };
+    }
+    let purpose = Purpose { protocol: Protocol::Hls, begins: false };
+    admit::admit(shared, live, request, purpose).await.map(Some)
 }
 
 async fn segment(live: &Live, (grid, number): (SegmentGrid, u64), request: &Parts) -> Response {
@@ -89,32 +137,6 @@ async fn segment(live: &Live, (grid, number): (SegmentGrid, u64), request: &Part
     bytes.map_or_else(missing, |bytes| answer::ranged(Kind::Segment, &bytes, &request.headers))
 }
 
-/// A viewer that showed its token in the address gets it as a cookie too: boxes that drop queries keep it.
-fn set_session(response: &mut Response, name: &ChannelName, viewing: &Viewing, query: &str) {
-    let shown = viewing.token.as_deref().filter(|token| parameter(query, "token") == Some(token));
-    let playlist = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == answer::PLAYLIST_TYPE);
-    let Some(token) = shown.filter(|_| playlist) else { return };
-    // Names of channels are what a path may hold, tokens are base64; other text sets no cookie.
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/+=".contains(&byte));
-    if plain(name.as_str()) && plain(token) {
-        let text = format!("{COOKIE}={token}; Path=/{name}; HttpOnly; SameSite=Lax");
-        let value = header::HeaderValue::from_str(&text).expect("checked to be plain");
-        response.headers_mut().insert(header::SET_COOKIE, value);
-    }
-}
-
-/// The token of a request: from its query, from the header that TVIP boxes send, from the cookie.
-fn token(request: &Parts) -> Option<&str> {
-    let query = parameter(request.uri.query().unwrap_or_default(), "token");
-    let header = || request.headers.get(SESSION_HEADER)?.to_str().ok().filter(|text| !text.is_empty());
-    let cookie = || {
-        let cookies = request.headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let mut pairs = cookies.flat_map(|line| line.split(';')).map(str::trim);
-        pairs.find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('=')).filter(|text| !text.is_empty())
-    };
-    query.or_else(header).or_else(cookie)
-}
-
 fn unknown() -> Response {
     plain(StatusCode::NOT_FOUND, "no such channel on this node\n")
 }
@@ -132,30 +154,17 @@ fn playlist(text: Option<Vec<u8>>, request: &Parts) -> Response {
     }
 }
 
-fn admit(shared: &Shared, live: &Live, name: &ChannelName, request: &Parts) -> Result<Viewing, Refused> {
-    let token = token(request);
-    let now = shared.now_secs();
-    // On a free channel a token is looked at when it is shown, and a stale cookie of another day is not held against it.
-    let shown = parameter(request.uri.query().unwrap_or_default(), "token");
-    if shown.is_none() && live.free() {
-        // Free channels have no session: their key addresses carry one that is the same for everybody.
-        let expires = u32::try_from(now / 86_400 * 86_400 + 2 * 86_400).unwrap_or(u32::MAX);
-        return Ok(Viewing { token: None, session: SessionId([0; 16]), expires });
-    }
-    let claims = shared.gate.admit(token, name.as_str(), now)?;
-    live.seen(claims.session, now);
-    Ok(Viewing { token: token.map(str::to_owned), session: claims.session, expires: claims.expires })
-}
-
-/// A content key: the address is its own proof, and one and the same 403 answers everything else.
-fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
+/// A content key: the address is its own proof, and one and the same 403 answers everything else. Where others decide
+/// about viewers, who asks must be let in as well: what they close gets no key.
+async fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
     let refused = || {
         shared.channels.counters().refused();
         plain(StatusCode::FORBIDDEN, REFUSED)
     };
     let id = request.uri.path().rsplit('/').next().unwrap_or_default();
-    let query = request.uri.query().unwrap_or_default();
-    let Ok(address) = KeyAddress::parse(name.as_str(), id, query) else { return refused() };
+    let query: Vec<&str> = request.uri.query().unwrap_or_default().split('&').collect();
+    let signed: Vec<&str> = query.into_iter().filter(|pair| !pair.starts_with("token=")).collect();
+    let Ok(address) = KeyAddress::parse(name.as_str(), id, &signed.join("&")) else { return refused() };
     let Some(live) = shared.channels.get(name) else { return refused() };
     let id: PeriodKeyId = address.id();
     let now = shared.now_secs();
@@ -168,6 +177,14 @@ fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
     let Some(schedule) = schedules.iter().find(genuine) else { return refused() };
     if shared.gate.revoked(&address.session()) {
         return refused();
+    }
+    if shared.rules.of(name).is_some() && !live.free() {
+        let purpose = Purpose { protocol: Protocol::Hls, begins: false };
+        match admit::admit(shared, &live, request, purpose).await {
+            Ok(viewing) if viewing.may_open((schedule, id.period), now * 1_000) => {}
+            Ok(_) => return refused(),
+            Err(denial) => return denial.answer(shared, name),
+        }
     }
     match shared.keys.key_of(name, schedule, id) {
         Some(key) => answer::ranged(Kind::Key, &bytes::Bytes::copy_from_slice(key.bytes()), &request.headers),

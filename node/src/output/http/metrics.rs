@@ -17,11 +17,45 @@ use crate::{
         losses::{Loss, Losses},
         report::{ProofReport, SeatReport, TunerReport, Verdict},
     },
+    output::viewing::{Guard, Tally},
 };
 
 /// Prometheus text format 0.0.4.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    answer::of(StatusCode::OK, Kind::Text, render(&(shared.status)(), shared.channels.counters().refusals()))
+    let mut text = render(&(shared.status)(), shared.channels.counters().refusals());
+    text.push_str(&viewing(&shared.rules.guards().map(Guard::tally).collect::<Vec<_>>()));
+    answer::of(StatusCode::OK, Kind::Text, text)
+}
+
+/// Further labels, and the value.
+type Line = (&'static str, fn(&Tally) -> u64);
+
+/// What backends were asked about viewers, by the place of their rule among those with backends.
+fn viewing(tallies: &[Tally]) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, lines: &[Line]| {
+        if tallies.is_empty() {
+            return;
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (tally, rule) in tallies.iter().zip(1..) {
+            for (label, value) in lines {
+                let _ = writeln!(text, "{name}{{rule=\"{rule}\"{label}}} {}", value(tally));
+            }
+        }
+    };
+    family("headend_viewing_sessions_count", "gauge", "Sessions remembered", &[("", |tally| tally.sessions)]);
+    family("headend_viewing_open_count", "gauge", "Sessions that are open", &[("", |tally| tally.open)]);
+    let answers: [Line; 3] = [
+        (",answer=\"allowed\"", |tally| tally.allowed),
+        (",answer=\"denied\"", |tally| tally.denied),
+        (",answer=\"failed\"", |tally| tally.failed),
+    ];
+    family("headend_viewing_answers_total", "counter", "What backends said", &answers);
+    family("headend_viewing_banned_total", "counter", "Sessions too many of a user", &[("", |tally| tally.banned)]);
+    family("headend_viewing_full_total", "counter", "Sessions that found no room", &[("", |tally| tally.full)]);
+    text
 }
 
 fn render(status: &NodeStatus, refused: u64) -> String {

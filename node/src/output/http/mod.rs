@@ -4,6 +4,7 @@
 //! [`gate::Gate`], and what is sent are shared bytes. Nothing is kept per viewer but a session's last sign of life. A
 //! viewer is told no more than a status; the cause is in the log and in the counters.
 
+mod admit;
 mod answer;
 mod cams;
 mod capture;
@@ -31,11 +32,12 @@ use headend_media::playlist::LivePath;
 use headend_rt::{CancellationToken, Clock, config::Network, serve::Peer};
 use headend_wire::{NodeName, SiteName};
 
+pub(super) use admit::encode;
 pub use gate::{Gate, Refused};
 pub use page::door::host_of;
 pub use status::{Feeds, NodeStatus};
 
-use super::{archive::Archive, channels::Channels, keys::KeyStore};
+use super::{archive::Archive, channels::Channels, keys::KeyStore, viewing::Rules};
 use crate::cam::Cams;
 use answer::plain;
 
@@ -53,6 +55,8 @@ pub struct Shared {
     pub keys: Arc<KeyStore>,
     /// Tokens.
     pub gate: Arc<Gate>,
+    /// Who decides about viewers besides our own tokens.
+    pub rules: Arc<Rules>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Peers that may take clear streams and captures, besides loopback.

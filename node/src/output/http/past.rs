@@ -24,13 +24,15 @@ use super::{
 };
 use crate::output::{
     archive::{Gap, Recorder, Stored, Stretch},
-    live::{Live, Viewing},
+    live::Live,
+    viewing::{Ranges, Viewing},
 };
 
 /// The index is this far behind live at most while its disk is well, seconds; a span that ended longer ago is complete.
 const INDEX_LAG_SECS: i64 = 10;
 
 pub(super) const NOT_READABLE: &str = "the archive cannot be read now\n";
+pub(super) const NOT_YOURS: &str = "this session may not see that part of the archive\n";
 const NO_ARCHIVE: &str = "this node keeps no archive of this channel\n";
 const NOTHING: &str = "nothing is recorded of that time\n";
 const FUTURE: &str = "that time is still to come\n";
@@ -54,7 +56,9 @@ pub(super) async fn answer(
     let now = Ticks90k::from_millis(shared.clock.unix_ms());
     match past.shape {
         Shape::Playlist => playlist(shared, live, (recorder, past, now), (viewing, request)).await,
-        Shape::Stream | Shape::Download | Shape::Moved => past_stream::answer(shared, live, (past, now), request).await,
+        Shape::Stream | Shape::Download | Shape::Moved => {
+            past_stream::answer(shared, live, (past, now), (viewing, request)).await
+        }
     }
 }
 
@@ -123,12 +127,30 @@ async fn playlist(
         return plain(StatusCode::NOT_FOUND, NOTHING);
     }
     let mut recorded: Vec<Recorded> = found.into_iter().map(|stored| stored.recorded).collect();
+    if let Some(ranges) = viewing.ranges() {
+        within(&mut recorded, ranges, kind);
+        if recorded.is_empty() {
+            return plain(StatusCode::FORBIDDEN, NOT_YOURS);
+        }
+    }
     let (target_secs, listed) = live.shape();
     if let Span::Relative { .. } = past.span {
         recorded.truncate(listed);
     }
     let rendered = PastPlaylist::new(live.name().as_str(), past.below).render(kind, target_secs, &recorded);
     answer::playlist(live.for_viewer(&rendered, viewing, &shared.keys), &request.headers)
+}
+
+/// Leaves what a viewer may see: of a closed list all of it, of one that goes on its end, because such a list has no holes
+/// of a viewer's own.
+fn within(recorded: &mut Vec<Recorded>, ranges: &Ranges, kind: PastKind) {
+    let held = |one: &Recorded| ranges.holds(one.entry.start.as_millis());
+    if kind == PastKind::Closed {
+        recorded.retain(held);
+    } else {
+        let first = recorded.iter().rposition(|one| !held(one)).map_or(0, |last| last + 1);
+        drop(recorded.drain(..first));
+    }
 }
 
 /// The window of a delayed list: from the segment on the air then, as long as the live list. What lies before the archive

@@ -19,17 +19,16 @@ use headend_media::{
     playlist::{KeyRef, Past, SegmentGrid, Shape, Span},
     time::Ticks90k,
 };
-use headend_rt::CancellationToken;
 use tokio::time::Instant;
 
 use super::{
     Shared,
     answer::{self, Kind, plain},
     live::peer,
-    past::{self, NOT_READABLE, instant, later},
-    transport::CLEAR_REFUSED,
+    past::{self, NOT_READABLE, NOT_YOURS, instant, later},
+    transport::{CLEAR_REFUSED, Leave},
 };
-use crate::output::{archive::Stored, keys::KeyStore, live::Live};
+use crate::output::{archive::Stored, keys::KeyStore, live::Live, viewing::Viewing};
 
 /// How much sooner than due a segment is sent: a player fills its buffer with it.
 const AHEAD: Duration = Duration::from_secs(4);
@@ -45,7 +44,7 @@ pub(super) async fn answer(
     shared: &Shared,
     live: &Arc<Live>,
     (past, now): (Past, Ticks90k),
-    request: &Parts,
+    (viewing, request): (&Viewing, &Parts),
 ) -> Response {
     if !shared.tls && !shared.trusted(peer(request)) {
         return plain(StatusCode::FORBIDDEN, CLEAR_REFUSED);
@@ -59,6 +58,10 @@ pub(super) async fn answer(
     if from >= now {
         return plain(StatusCode::NOT_FOUND, "that time is still to come\n");
     }
+    let last = until.map_or(now, |until| until.min(now));
+    if viewing.ranges().is_some_and(|ranges| !ranges.covers(from.as_millis(), last.as_millis())) {
+        return plain(StatusCode::FORBIDDEN, NOT_YOURS);
+    }
     let source = Source { live: Arc::clone(live), keys: Arc::clone(&shared.keys) };
     match (past.shape, until) {
         (Shape::Download, Some(until)) => download(source, (from, until.min(now)), &request.headers).await,
@@ -67,7 +70,11 @@ pub(super) async fn answer(
             let Some(first) = first.filter(|first| until.is_none_or(|until| *first < until)) else {
                 return plain(StatusCode::NOT_FOUND, NOTHING);
             };
-            answer::of(StatusCode::OK, Kind::Stream, paced(source, (first, until), shared.stopping.clone()))
+            answer::of(
+                StatusCode::OK,
+                Kind::Stream,
+                paced(source, (first, until), Leave::of(viewing, &shared.stopping)),
+            )
         }
     }
 }
@@ -130,15 +137,11 @@ struct Paced {
 }
 
 /// Segments at play speed, from `first` on, until `until` or for ever.
-fn paced(source: Source, (first, until): (Ticks90k, Option<Ticks90k>), stopping: CancellationToken) -> Body {
+fn paced(source: Source, (first, until): (Ticks90k, Option<Ticks90k>), leave: Leave) -> Body {
     let state = Paced { source, at: first, until, coming: vec![].into_iter(), began: None };
-    Body::from_stream(stream::unfold((state, stopping), |(mut state, stopping)| async move {
-        let next = tokio::select! {
-            biased;
-            () = stopping.cancelled() => None,
-            next = state.next() => next,
-        };
-        next.map(|bytes| (Ok::<_, io::Error>(bytes), (state, stopping)))
+    Body::from_stream(stream::unfold((state, leave), |(mut state, leave)| async move {
+        let next = leave.or(state.next()).await;
+        next.map(|bytes| (Ok::<_, io::Error>(bytes), (state, leave)))
     }))
 }
 

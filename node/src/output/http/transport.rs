@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     input::ring::{RingReader, Step},
-    output::live::Live,
+    output::{
+        live::Live,
+        viewing::{Guarded, Seat, Viewing},
+    },
 };
 
 /// How much a viewer may lose before it is cut: nothing. A transport stream with a hole is worse than a reconnect.
@@ -32,23 +35,53 @@ const PIECE_BYTES: usize = 256 << 10;
 pub(super) const CLEAR_REFUSED: &str =
     "HTTP-TS leaves this node in the clear only to loopback and to configured peers; configure TLS, or play the HLS\n";
 
-pub(super) fn answer(shared: &Shared, live: &Live, request: &Parts) -> Response {
+pub(super) fn answer(shared: &Shared, live: &Live, (viewing, request): (&Viewing, &Parts)) -> Response {
     if !shared.tls && !shared.trusted(peer(request)) {
         return plain(StatusCode::FORBIDDEN, CLEAR_REFUSED);
     }
-    answer::of(StatusCode::OK, Kind::Stream, body((live.packets(), None), shared.stopping.clone()))
+    answer::of(StatusCode::OK, Kind::Stream, body((live.packets(), None), Leave::of(viewing, &shared.stopping)))
 }
 
-/// A body that follows a ring, or one service in it, until the ring closes, the viewer falls behind or the node stops.
-pub(super) fn body((reader, excerpt): (RingReader, Option<Excerpt>), stopping: CancellationToken) -> Body {
-    let follower = Follower { reader, excerpt, buffer: Vec::with_capacity(64 * 1024), over: false };
-    Body::from_stream(stream::unfold((follower, stopping), |(mut follower, stopping)| async move {
+/// When a stream ends that does not end by itself: with the node, or with its session.
+pub(super) struct Leave {
+    stopping: CancellationToken,
+    seat: Option<Seat>,
+}
+
+impl Leave {
+    /// For a stream of this viewer.
+    pub(super) fn of(viewing: &Viewing, stopping: &CancellationToken) -> Self {
+        let seat =
+            viewing.guarded.as_ref().map(|Guarded { guard, grant }| guard.seat(viewing.session, grant, stopping));
+        let stopping = seat.as_ref().map_or(stopping, Seat::ends).clone();
+        Self { stopping, seat }
+    }
+
+    /// For a stream without a session.
+    pub(super) fn with(stopping: &CancellationToken) -> Self {
+        Self { stopping: stopping.clone(), seat: None }
+    }
+
+    /// What comes next, unless it is time to leave.
+    pub(super) async fn or(&self, piece: impl Future<Output = Option<Bytes>>) -> Option<Bytes> {
         let piece = tokio::select! {
             biased;
-            () = stopping.cancelled() => None,
-            piece = follower.piece() => piece,
+            () = self.stopping.cancelled() => None,
+            piece = piece => piece,
         };
-        piece.map(|piece| (Ok::<_, std::io::Error>(piece), (follower, stopping)))
+        if let (Some(seat), Some(piece)) = (&self.seat, &piece) {
+            seat.served(piece.len());
+        }
+        piece
+    }
+}
+
+/// A body that follows a ring, or one service in it, until the ring closes, the viewer falls behind or it is time to leave.
+pub(super) fn body((reader, excerpt): (RingReader, Option<Excerpt>), leave: Leave) -> Body {
+    let follower = Follower { reader, excerpt, buffer: Vec::with_capacity(64 * 1024), over: false };
+    Body::from_stream(stream::unfold((follower, leave), |(mut follower, leave)| async move {
+        let piece = leave.or(follower.piece()).await;
+        piece.map(|piece| (Ok::<_, std::io::Error>(piece), (follower, leave)))
     }))
 }
 

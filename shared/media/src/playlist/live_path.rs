@@ -14,6 +14,7 @@ const PATH_BYTES_MAX: usize = 1_024;
 /// The longest channel name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 const SELECTION_BYTES_MAX: usize = 32;
+const MARK_BYTES_MAX: usize = 64;
 /// Where the streamer API names its streams.
 const STREAMS: [&str; 4] = ["streamer", "api", "v3", "streams"];
 /// Parts of `YYYY/MM/DD/HH/MM/SS-DDDDD.ts`.
@@ -41,6 +42,8 @@ pub enum LiveKind {
         grid: SegmentGrid,
         /// The media sequence number.
         number: u64,
+        /// The folder before the name that begins with `~`, as it stands: at most 64 unreserved characters.
+        mark: Option<String>,
     },
     /// `mpegts`: the endless transport stream.
     MpegTs,
@@ -125,8 +128,17 @@ fn kind(parts: &[&str]) -> Option<(LiveKind, usize)> {
 fn segment(parts: &[&str]) -> Option<(LiveKind, usize)> {
     let at = parts.len().checked_sub(SEGMENT_PARTS)?;
     let (grid, number) = SegmentGrid::parse(&parts[at..].join("/"))?;
-    let below_tracks = at > 0 && selection(parts[at - 1]).is_some();
-    Some((LiveKind::Segment { grid, number }, SEGMENT_PARTS + usize::from(below_tracks)))
+    let mark = parts[..at].last().filter(|part| marks(part));
+    let before = &parts[..at - usize::from(mark.is_some())];
+    let below_tracks = before.last().is_some_and(|part| selection(part).is_some());
+    let used = SEGMENT_PARTS + usize::from(mark.is_some()) + usize::from(below_tracks);
+    Some((LiveKind::Segment { grid, number, mark: mark.map(|mark| (*mark).to_owned()) }, used))
+}
+
+/// Whether a folder is what a server puts before the name of a segment.
+fn marks(part: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.starts_with('~') && part.len() <= MARK_BYTES_MAX && part.bytes().all(allowed)
 }
 
 /// The selection of a `tracks-…` part.
@@ -184,7 +196,10 @@ mod tests {
     fn check(path: &str, want: &str) {
         let got = LivePath::parse(path).map(|live| {
             let kind = match live.kind {
-                LiveKind::Segment { grid, number } => format!("segment {number} of {}", grid.duration_ms()),
+                LiveKind::Segment { grid, number, mark } => {
+                    let mark = mark.map(|mark| format!(" marked {mark}")).unwrap_or_default();
+                    format!("segment {number} of {}{mark}", grid.duration_ms())
+                }
                 LiveKind::Key(key) => format!("key {key}"),
                 kind => format!("{kind:?}"),
             };
@@ -203,6 +218,8 @@ mod tests {
         check("/france24/mpegts", "france24: MpegTs");
         check("/fr/f24/2026/01/02/03/04/06-02000.ts", "fr/f24: segment 883661523 of 2000");
         check("/f24/tracks-v1a1/2026/01/02/03/04/06-02000.ts", "f24: segment 883661523 of 2000");
+        check("/fr/f24/~20-aZ_/2026/01/02/03/04/06-02000.ts", "fr/f24: segment 883661523 of 2000 marked ~20-aZ_");
+        check("/f24/tracks-v1a1/%7E20-a/2026/01/02/03/04/06-02000.ts", "f24: segment 883661523 of 2000 marked ~20-a");
         check("/k/fr/f24/3-5891077", "fr/f24: key 3-5891077");
         check("/k/france24/index.m3u8", "k/france24: Master");
         check("/Cha%C3%AEne%20un/index.m3u8", "Chaîne un: Master");
@@ -244,6 +261,8 @@ mod tests {
             "/2026/01/02/03/04/06-02000.ts",
             "/a/2026/01/02/03/04/05-02000.ts",
             "/a/tracks-/2026/01/02/03/04/0.ts",
+            "/~20-a/2026/01/02/03/04/06-02000.ts",
+            "/tracks-v1/~20-a/2026/01/02/03/04/06-02000.ts",
             "/k/1-2",
             "/k/a/1-",
             "/k/a/01-2",
@@ -278,7 +297,7 @@ mod tests {
         fn a_name_encoded_comes_back(name in "[a-zé ]{1,9}(/[A-Z0-9_.&+:]{0,5}[a-z]){0,3}", number in 0_u64..100_000_000_000) {
             let grid = SegmentGrid::new(2_000).unwrap();
             let live = LivePath::parse(&format!("/{}/{}", encode(&name), grid.name(number).unwrap())).unwrap();
-            assert_eq!(live, LivePath { channel: name, kind: LiveKind::Segment { grid, number } });
+            assert_eq!(live, LivePath { channel: name, kind: LiveKind::Segment { grid, number, mark: None } });
         }
 
         #[test]

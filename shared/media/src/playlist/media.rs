@@ -136,7 +136,9 @@ impl MediaPlaylist {
         let (seconds, micros) = extinf(entry);
         let name = grid.name(entry.number).expect("the window refuses numbers without a name");
         let text = out.text();
-        write!(text, "#EXTINF:{seconds}.{micros:06},\n{}{name}", self.segment_prefix).expect("strings take all text");
+        write!(text, "#EXTINF:{seconds}.{micros:06},\n{}", self.segment_prefix).expect("strings take all text");
+        out.folder(entry.start);
+        out.text().push_str(&name);
         out.session();
         out.line("");
     }

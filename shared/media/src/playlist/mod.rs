@@ -22,5 +22,5 @@ pub use master::{Bandwidth, Master, Variant};
 pub use media::{KeyBase, KeyBaseError, MediaPlaylist};
 pub use past::{PastKind, PastPlaylist, Recorded};
 pub use past_path::{Past, Refusal, SPAN_SECS_MAX, Shape, Span};
-pub use splice::{Query, Rendered};
+pub use splice::{Folder, Query, Rendered, Spliced};
 pub use window::{Entry, KeyRef, PushError, RestoreError, Window, WindowRecord};

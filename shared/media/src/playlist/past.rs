@@ -96,7 +96,9 @@ impl PastPlaylist {
     fn segment(&self, out: &mut Builder, one: &Recorded) {
         let (seconds, micros) = extinf(&one.entry);
         let name = one.grid.name(one.entry.number).expect("the window took no number without a name");
-        out.text().push_str(&format!("#EXTINF:{seconds}.{micros:06},\n{}{name}", self.prefix));
+        out.text().push_str(&format!("#EXTINF:{seconds}.{micros:06},\n{}", self.prefix));
+        out.folder(one.entry.start);
+        out.text().push_str(&name);
         out.session();
         out.line("");
     }
