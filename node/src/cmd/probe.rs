@@ -20,7 +20,7 @@ use walk::Walk;
 /// Which segments are fetched and looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Segments {
-    /// None: playlists and keys alone.
+    /// Playlists alone.
     None,
     /// The first and the last, and those that come while it looks.
     Ends,
