@@ -2,7 +2,9 @@
 
 mod synthetic;
 
-use headend_media::lint::{Chain, Listed, Media, Playlist, Tally, compare, read};
+use std::sync::Arc;
+
+use headend_media::lint::{Chain, Key, Listed, Media, Playlist, Tally, compare, read};
 use headend_media::packet::{PACKET_BYTES, Packet};
 use headend_media::time::Ticks90k;
 use proptest::prelude::{any, prop, proptest};
@@ -58,8 +60,10 @@ fn check(change: impl FnOnce(&mut Cut), want: &[&str]) {
 
 fn keep(bytes: &mut Vec<u8>, keep: impl Fn(usize, &Packet<'_>) -> bool) {
     let packets = bytes.as_chunks::<PACKET_BYTES>().0.iter().enumerate();
-    *bytes =
-        packets.filter(|(index, bytes)| keep(*index, &Packet::new(bytes).unwrap())).flat_map(|(_, b)| *b).collect();
+    *bytes = packets
+        .filter(|(index, bytes)| keep(*index, &Packet::new(bytes).expect("a sync byte")))
+        .flat_map(|(_, b)| *b)
+        .collect();
 }
 
 fn without_tables(packet: &Packet<'_>) -> bool {
@@ -80,6 +84,14 @@ fn each_fault_of_a_segment_is_seen() {
         &["still-scrambled"],
     );
     check(|cut| cut.bytes[..16].iter_mut().for_each(|byte| *byte ^= 0x55), &["iv-wrong"]);
+    check(
+        |cut| {
+            // The number of another segment as IV: only the last byte of the first block differs.
+            cut.listed.key = Some(Arc::new(Key { whole: true, address: "k".into(), iv: None }));
+            cut.bytes[15] ^= 3;
+        },
+        &["iv-wrong"],
+    );
     check(|cut| cut.bytes.truncate(1_000), &["segment-unreadable"]);
     check(|cut| cut.bytes.clear(), &["segment-unreadable"]);
     check(|cut| cut.bytes = b"WEBVTT\n\n00:00".to_vec(), &["segment-unread"]);
@@ -176,7 +188,7 @@ fn codecs_name_every_kind_of_track() {
 }
 
 fn rendition(first: u64, secs: i64, target: u64, breaks: u64) -> Media {
-    let date = jiff::Timestamp::from_second(secs).unwrap();
+    let date = jiff::Timestamp::from_second(secs).expect("a date");
     let text = format!(
         "#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:{breaks}\n\
          #EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:2,\na\n#EXTINF:2,\nb\n#EXTINF:2,\nc\n"

@@ -247,6 +247,7 @@ impl Script {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "figures for whoever runs the test by hand")]
 fn shown(name: &str, viewer: &Viewer) -> Figures {
     let figures = viewer.watcher.figures();
     println!("{name}: {figures:?}, {} segments looked into", viewer.chain.seen());

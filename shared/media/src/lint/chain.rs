@@ -47,7 +47,7 @@ impl Chain {
         }
         self.seen += 1;
         let facts = SegmentFacts::of(clear, &mut self.counters);
-        if !is_transport(clear, &facts, place, tally) {
+        if !is_transport(clear, &facts, listed, tally) {
             self.last = None;
             return;
         }
@@ -133,8 +133,10 @@ fn breaks_at_the_wrap(before: Pts, now: Pts) -> bool {
     before.value() >= (1 << 33) - WRAP_NEAR && now.value() < WRAP_NEAR
 }
 
-fn is_transport(clear: &[u8], facts: &SegmentFacts, place: Place, tally: &mut Tally) -> bool {
-    if facts.first_damaged {
+fn is_transport(clear: &[u8], facts: &SegmentFacts, listed: &Listed, tally: &mut Tally) -> bool {
+    let place = Place::Segment(listed.number);
+    // Two numbers differ in their last bytes only: a number too many spoils the PAT and leaves the sync byte.
+    if facts.first_damaged || facts.first_pat_damaged && listed.key.is_some() {
         let words = "all but the first 16 bytes decrypts: the IV is another than the one used. Players show it, with a fault at each cut";
         tally.add(Rule::IvWrong, place, words);
         return false;

@@ -50,6 +50,8 @@ pub(super) struct SegmentFacts {
     pub(super) unreadable: usize,
     /// The first packet has no sync byte, but the second has.
     pub(super) first_damaged: bool,
+    /// The first packet is a PAT whose checksum is wrong.
+    pub(super) first_pat_damaged: bool,
     /// Packets that are scrambled.
     pub(super) scrambled: usize,
     /// Programmes of the PAT; `None` without one.
@@ -98,6 +100,7 @@ impl SegmentFacts {
             }
         }
         facts.first_damaged &= packets.get(1).is_some_and(|bytes| Packet::new(bytes).is_some());
+        facts.first_pat_damaged = packets.first().and_then(Packet::new).is_some_and(|packet| is_damaged_pat(&packet));
         if facts.entry.is_none() && facts.times.is_some() {
             facts.entry = scan.map(|mut scan| scan.end());
         }
@@ -145,6 +148,15 @@ impl SegmentFacts {
             self.entry = scan.as_ref().and_then(AccessUnitScan::verdict).cloned();
         }
     }
+}
+
+/// A PAT of one packet, as all are that head a segment, with a wrong checksum.
+fn is_damaged_pat(packet: &Packet<'_>) -> bool {
+    let mut whole = false;
+    SectionAssembler::default().push(packet.payload(), packet.unit_start(), &mut |section| {
+        whole |= section.ok().is_some_and(|section| Pat::parse(section).is_ok());
+    });
+    packet.pid() == Pid::PAT && packet.unit_start() && !whole
 }
 
 /// PAT and PMT: which programme this is, and whether its tables come first.

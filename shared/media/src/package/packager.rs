@@ -402,7 +402,9 @@ impl Packager {
         let (entry, parameters) = verdict.map_or((Entry::None, None), |v| (v.entry(), v.parameters));
         self.resolve(entry, emit);
         let track = self.reference.and_then(|index| self.tracks.get_mut(index));
-        if let Some(track) = track.filter(|track| entry != Entry::None && parameters.is_some() && track.video != parameters) {
+        if let Some(track) =
+            track.filter(|track| entry != Entry::None && parameters.is_some() && track.video != parameters)
+        {
             track.video = parameters;
             emit(Event::Tracks(self.tracks.clone()));
         }
