@@ -10,6 +10,7 @@ mod descramble;
 mod enrol;
 mod femon;
 mod inspect;
+mod probe;
 mod replay;
 mod scan;
 mod selftest;
@@ -53,6 +54,8 @@ enum Verb {
     Enrol(enrol::Arguments),
     /// Show what is in a stream: a file, a UDP or RTP group, or an HTTP address.
     Inspect(inspect::Arguments),
+    /// Look at HLS as a player would: can it be played, and by which rules is it wrong.
+    Probe(probe::Arguments),
     /// Play a file at its own pace to a UDP address, or package it into a folder as fast as possible.
     Replay(replay::Arguments),
     /// Show the signal of a multiplex, live; or which tuners there are.
@@ -137,6 +140,7 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         },
         Verb::Enrol(arguments) => enrol::run(arguments).await,
         Verb::Inspect(arguments) => inspect::run(arguments).await,
+        Verb::Probe(arguments) => probe::run(arguments).await,
         Verb::Replay(arguments) => replay::run(arguments).await,
         Verb::Femon(arguments) => femon::run(arguments).await,
         Verb::Scan(arguments) => scan::run(arguments).await,

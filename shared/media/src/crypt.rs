@@ -81,12 +81,20 @@ pub fn append_encrypted(key: &Key128, number: u64, plain: &[u8], out: &mut Vec<u
 /// # Errors
 /// [`Defect`] when the bytes are no segment of this key and number. A wrong number alone damages only the first 16
 /// bytes and is not noticed, since CBC does not authenticate.
-pub fn decrypt(key: &Key128, number: u64, mut segment: Vec<u8>) -> Result<Vec<u8>, Defect> {
+pub fn decrypt(key: &Key128, number: u64, segment: Vec<u8>) -> Result<Vec<u8>, Defect> {
+    decrypt_from(key, number.into(), segment)
+}
+
+/// The same with an initialization vector of its own, as other servers write in the IV attribute of a KEY tag.
+///
+/// # Errors
+/// As [`decrypt`].
+pub fn decrypt_from(key: &Key128, iv: u128, mut segment: Vec<u8>) -> Result<Vec<u8>, Defect> {
     let bytes = segment.len();
     if bytes == 0 || !bytes.is_multiple_of(BLOCK_BYTES) {
         return Err(Defect::NotBlocks { bytes });
     }
-    let cipher = cbc::Decryptor::<Aes128>::new(key.expose().into(), &iv(number).into());
+    let cipher = cbc::Decryptor::<Aes128>::new(key.expose().into(), &iv.to_be_bytes().into());
     let plain = cipher.decrypt_padded::<Pkcs7>(&mut segment).map_err(|_| Defect::BadPadding)?.len();
     segment.truncate(plain);
     Ok(segment)

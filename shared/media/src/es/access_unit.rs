@@ -47,6 +47,17 @@ pub struct Verdict {
     pub parameters: Option<VideoParameters>,
 }
 
+impl Verdict {
+    /// How a decoder may enter here.
+    pub(crate) fn entry(&self) -> Entry {
+        match (self.random_access, self.independent) {
+            (true, true) => Entry::Independent,
+            (true, false) => Entry::Open,
+            (false, _) => Entry::None,
+        }
+    }
+}
+
 /// What a codec says of the units before and at the first picture.
 #[derive(Debug, Clone)]
 enum Progress {

@@ -17,6 +17,7 @@ mod mpeg2;
 mod recordings;
 mod units;
 
+pub(crate) use access_unit::Entry;
 pub use access_unit::{AccessUnitScan, Verdict, VideoCodec, VideoParameters};
 pub use audio::{AudioCodec, AudioParameters, FrameScan, first_frame, sniff};
 pub use bits::Defect;

@@ -11,6 +11,7 @@ use super::cut::{CutRule, Open, Ruling, SHORTEST};
 use super::event::{DefectKind, Event, Profile, Resume, Segment};
 use super::psi::Tables;
 use super::slate::Slate;
+use crate::es::Entry;
 use crate::packet::{PACKET_BYTES, Pid};
 use crate::time::Ticks90k;
 use crate::timeline::{segment_of, start_of};
@@ -118,9 +119,10 @@ impl Assembly {
         self.pending = Some(Pending { offset: self.draft.packets.len(), at, end });
     }
 
-    /// Rules on the access unit that is pending.
-    pub(crate) fn resolve(&mut self, random_access: bool, emit: Emit<'_>) -> Outcome {
+    /// Rules on the access unit that is pending, which can be entered like this.
+    pub(crate) fn resolve(&mut self, entry: Entry, emit: Emit<'_>) -> Outcome {
         let Some(Pending { offset, at, end }) = self.pending.take() else { return Outcome::Stayed };
+        let random_access = entry != Entry::None;
         let hole = self.rule.is_hole(at);
         let steps_back = self.rule.open().is_some_and(|open| at < open.end);
         let ruling = if self.joining && (!random_access || steps_back) {
@@ -142,7 +144,7 @@ impl Assembly {
                 self.finish((!hole).then_some(at), emit);
                 self.fill(number, emit);
                 self.begin(number, at, tail);
-                self.independent = random_access;
+                self.independent = entry == Entry::Independent;
                 Outcome::Began { cut: offset }
             }
         };

@@ -57,7 +57,7 @@ pub struct Segment {
     pub start: Ticks90k,
     /// Until the next segment starts, at most 2·d (docs/adr/0004).
     pub duration: Ticks90k,
-    /// It begins with a random access point.
+    /// It begins with a random access point, and nothing behind that needs what is before: INDEPENDENT-SEGMENTS may be said.
     pub independent: bool,
     /// Number or codings of tracks differ from the segment before, or one of the two is slate.
     pub discontinuity: bool,

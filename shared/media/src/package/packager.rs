@@ -14,7 +14,7 @@ use super::programme::{Kind, Programme, ProgrammeWatch, Track};
 use super::psi::Tables;
 use super::slate::Slate;
 use crate::continuity::{Counter, Verdict};
-use crate::es::{self, AccessUnitScan};
+use crate::es::{self, AccessUnitScan, Entry};
 use crate::packet::{PACKET_BYTES, Packet, Pid, Scrambling};
 use crate::pes::PesHeader;
 use crate::time::{Pts, TICKS_PER_SECOND, Ticks90k};
@@ -366,7 +366,7 @@ impl Packager {
         match &mut self.scan {
             Some(scan) => scan.begin(),
             // Sound can be entered at every PES packet.
-            None => self.resolve(true, emit),
+            None => self.resolve(Entry::Independent, emit),
         }
         if self.assembly.accepts() {
             self.mapper.make_pcr(&mut self.assembly.draft);
@@ -399,17 +399,19 @@ impl Packager {
     }
 
     fn learn_video(&mut self, verdict: Option<es::Verdict>, emit: Emit<'_>) {
-        let (random_access, parameters) = verdict.map_or((false, None), |v| (v.random_access, v.parameters));
-        self.resolve(random_access, emit);
+        let (entry, parameters) = verdict.map_or((Entry::None, None), |v| (v.entry(), v.parameters));
+        self.resolve(entry, emit);
         let track = self.reference.and_then(|index| self.tracks.get_mut(index));
-        if let Some(track) = track.filter(|track| random_access && parameters.is_some() && track.video != parameters) {
+        if let Some(track) =
+            track.filter(|track| entry != Entry::None && parameters.is_some() && track.video != parameters)
+        {
             track.video = parameters;
             emit(Event::Tracks(self.tracks.clone()));
         }
     }
 
-    fn resolve(&mut self, random_access: bool, emit: Emit<'_>) {
-        match self.assembly.resolve(random_access, emit) {
+    fn resolve(&mut self, entry: Entry, emit: Emit<'_>) {
+        match self.assembly.resolve(entry, emit) {
             Outcome::Stayed => {}
             Outcome::Began { cut } => {
                 self.lanes.iter_mut().for_each(|lane| lane.rebase(cut));

@@ -81,7 +81,7 @@ pub enum PushError {
         /// The latched target.
         target_secs: u32,
     },
-    /// It does not start where the one before ends and is not marked as a discontinuity, or does not start at
+    /// It starts before the end of the one before and is not marked as a discontinuity, or does not start at
     /// least a millisecond after that one did.
     #[error("segment starts at tick {got}, the one before ends at {want}")]
     NotContiguous {
@@ -212,12 +212,15 @@ impl Window {
         behind.chain(&self.record.listed).find(|entry| entry.number == number)
     }
 
-    /// Lists the next segment. Gives back those that need not be kept any more, oldest first.
+    /// Lists the next segment; one that leaves a hole behind the one before is a discontinuity, whatever it says. Gives
+    /// back those that need not be kept any more, oldest first.
     ///
     /// # Errors
     /// [`PushError`]; the window is unchanged then.
     pub fn push(&mut self, mut entry: Entry) -> Result<Vec<Entry>, PushError> {
-        entry.discontinuity |= self.record.jumped;
+        // A hole that nothing filled, as when a source comes back within the same number: times do not go on.
+        let hole = self.record.listed.back().is_some_and(|last| entry.start > last.end());
+        entry.discontinuity |= self.record.jumped || hole;
         self.record.check_next(&entry)?;
         self.record.jumped = false;
         self.record.next = entry.number + 1;
@@ -368,14 +371,23 @@ mod tests {
         check(window.push(entry(100, -1, 2_000)), "segment lies outside the calendar");
         check(window.push(entry(100, 200_000, 4_499)), "[]");
         check(
-            window.push(entry(101, 204_500, 2_000)),
-            "segment starts at tick 18405000, the one before ends at 18404910",
+            window.push(entry(101, 204_498, 2_000)),
+            "segment starts at tick 18404820, the one before ends at 18404910",
         );
         check(
             window.push(Entry { discontinuity: true, ..entry(101, 200_000, 2_000) }),
             "segment starts at tick 18000000, the one before ends at 18404910",
         );
-        check(window.push(Entry { discontinuity: true, ..entry(101, 204_500, 2_000) }), "[]");
+        check(window.push(Entry { discontinuity: true, ..entry(101, 204_498, 2_000) }), "[]");
+    }
+
+    #[test]
+    fn a_hole_makes_a_discontinuity() {
+        let mut window = window(6);
+        for start_ms in [200_000, 202_000, 204_700, 206_700] {
+            check(window.push(entry(window.next(), start_ms, 2_000)), "[]");
+        }
+        assert_eq!(window.listed().map(|entry| entry.discontinuity).collect::<Vec<_>>(), [false, false, true, false]);
     }
 
     #[test]
@@ -451,7 +463,6 @@ mod tests {
     fn apply(window: &mut Window, edge_ms: &mut i64, step: Step) -> Vec<Entry> {
         match step {
             Step::Push { duration_ms, discontinuity, late_ms } => {
-                let late_ms = if discontinuity { late_ms } else { 0 };
                 let start_ms = *edge_ms + late_ms;
                 *edge_ms = start_ms + duration_ms;
                 let entry = Entry { discontinuity, ..entry(window.next(), start_ms, duration_ms) };
