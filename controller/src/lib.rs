@@ -12,6 +12,7 @@
 //! - [`noc`]: the operators' dashboard.
 //! - [`portal`]: the subscribers' page.
 //! - [`tasks`]: what runs beside the requests, and how often.
+//! - [`flussonic`]: what another server was configured to do, read into channels.
 //! - [`run`]: puts them together; [`cmd`]: the verbs of the program.
 
 pub mod api;
@@ -19,6 +20,7 @@ pub mod cmd;
 pub mod config;
 pub mod domain;
 pub mod fleet;
+pub mod flussonic;
 pub mod installation;
 pub mod noc;
 pub mod page;

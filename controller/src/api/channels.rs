@@ -223,6 +223,25 @@ impl From<&Channel> for ChannelView {
     }
 }
 
+/// What a `PUT` of a channel takes, for a program of ours that asks another controller.
+#[must_use]
+pub fn put_body(channel: &Channel) -> serde_json::Value {
+    let mut body = serde_json::to_value(ChannelView::from(channel)).expect("a view has text keys");
+    if let Some(fields) = body.as_object_mut() {
+        let _ = fields.remove("name");
+    }
+    body
+}
+
+/// A channel as it is shown, read back; none when it was shown by something else than this release.
+#[must_use]
+pub fn read_view(mut shown: serde_json::Value) -> Option<Channel> {
+    let name = shown.as_object_mut()?.remove("name")?;
+    let name: ChannelName = serde_json::from_value(name).ok()?;
+    let body: ChannelBody = serde_json::from_value(shown).ok()?;
+    Some(body.named(name))
+}
+
 fn lock_body(lock: &Lock) -> LockBody {
     LockBody { from: lock.from, until: lock.until }
 }

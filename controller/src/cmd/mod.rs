@@ -3,12 +3,14 @@
 //! Data goes to stdout, talk to stderr; the exit codes are those of [`Exit`]. A verb says what it could not do and
 //! what to do about it in one line. Passwords come from files, never from the command line.
 
+mod import_flussonic;
 mod init;
 mod moving;
 mod simulate;
 
 use std::{
     error::Error,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -49,6 +51,8 @@ enum Verb {
     Export(moving::Arguments),
     /// Put the content of an export in place of the store; the controller must not be running.
     Import(moving::Arguments),
+    /// Read the configuration of a Flussonic into channels; says what is taken, changed and dropped.
+    ImportFlussonic(import_flussonic::Arguments),
     /// Rehearse an incident from a script, and print the timeline of decisions.
     Simulate(simulate::Arguments),
     /// Print the OpenAPI document of the REST interface.
@@ -75,8 +79,14 @@ pub enum Exit {
     Usage = 2,
     /// What was asked for is not there.
     NotFound = 3,
+    /// Who asks may not.
+    NotAuthorised = 5,
+    /// The controller or server that is asked does not answer.
+    Unreachable = 6,
     /// The configuration is invalid, or there is no installation.
     ConfigInvalid = 8,
+    /// It needs a yes that was not given.
+    ConfirmationNeeded = 9,
 }
 
 impl From<Exit> for ExitCode {
@@ -99,10 +109,9 @@ fn talk(text: &str) {
     eprintln!("headend-controller: {text}");
 }
 
-/// Gives data to whoever asked for it.
-#[expect(clippy::print_stdout, reason = "data of a verb goes to stdout")]
+/// Gives data to whoever asked for it. A reader that went away (`| head`) is no reason to stop.
 fn tell(text: &str) {
-    println!("{text}");
+    let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 /// Runs the verb.
@@ -119,6 +128,7 @@ pub async fn dispatch(arguments: Arguments) -> Exit {
         Verb::Init(arguments) => init::run(arguments).await,
         Verb::Export(arguments) => moving::export(arguments).await,
         Verb::Import(arguments) => moving::import(arguments),
+        Verb::ImportFlussonic(arguments) => import_flussonic::run(arguments).await,
         Verb::Simulate(arguments) => simulate::run(&arguments),
         Verb::Openapi => openapi(),
         Verb::Info => info(),
