@@ -135,7 +135,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     ("headend-controller", &["headend-media", "headend-failover", "headend-access", "headend-wire", "headend-rt"]),
     ("headend-tests", &["headend-csa", "headend-media", "headend-access", "headend-wire"]),
-    ("headend-hw-tests", &["headend-access", "headend-wire"]),
+    ("headend-hw-tests", &["headend-media", "headend-access", "headend-wire"]),
 ];
 
 /// What a pure package must not be able to reach.

@@ -119,8 +119,8 @@ fn ask(folder: &Path, id: u32, urls: &[Url]) -> Result<Rate> {
     let paths: Vec<String> = urls.iter().map(path).collect();
     let text = format!(
         "local paths = {{{}}}\nlocal at = 0\nrequest = function()\n  at = at % #paths + 1\n  return wrk.format('GET', paths[at])\nend\n\
-         done = function(summary)\n  local e = summary.errors\n  io.write(string.format('\\nresult %d %d %d\\n', summary.requests, \
-         summary.bytes, e.connect + e.read + e.write + e.status + e.timeout))\nend\n",
+         done = function(summary)\n  local e = summary.errors\n  io.write(string.format('\\nresult %d %d %d %d %d %d %d\\n', summary.requests, \
+         summary.bytes, e.connect, e.read, e.write, e.status, e.timeout))\nend\n",
         paths.join(", ")
     );
     fs::write(&script, text)?;
@@ -135,7 +135,11 @@ fn ask(folder: &Path, id: u32, urls: &[Url]) -> Result<Rate> {
     let line =
         said.lines().find_map(|line| line.strip_prefix("result ")).with_context(|| format!("wrk said:\n{said}"))?;
     let figures: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    ensure!(figures[2] == 0.0, "{} of {} requests to {base} failed", figures[2], figures[0]);
+    let failed = &figures[2..];
+    ensure!(
+        failed.iter().all(|count| *count == 0.0),
+        "{base} failed to connect, read, write, be 200, be in time: {failed:?}"
+    );
     Ok(Rate { requests: figures[0] / spent, bytes: figures[1] / spent })
 }
 
