@@ -3,7 +3,8 @@
 //! Two programs: `hw-host` builds modules and machine and prints the table; `hw-guest` runs the list of checks, as the
 //! first program of the virtual machine or as a plain program on a bench. They talk in lines ([`line`]). Nothing of
 //! Headend's own code looks at tuners, streams or cards here: what the product is measured against must not share its
-//! mistakes. The exception is what a controller leaves on a node's disk ([`node`]), which only its own crates can seal and sign.
+//! mistakes. The exceptions are what a controller leaves on a node's disk ([`node`]), which only its own crates can seal and sign,
+//! and the cipher that opens a segment ([`power`]).
 
 pub mod air;
 pub mod bench;

@@ -92,7 +92,11 @@ fn read_back(desk: &mut Desk, span: Span) -> Result<Viewer> {
         viewer.ready(channel)?;
         let secs = if span == Span::All { DAY_SECS } else { NEWEST_SECS };
         // A node that has just begun has no archive yet.
-        for listed in viewer.listed(channel, secs)?.unwrap_or_default() {
+        let list = viewer.listed(channel, secs)?.unwrap_or_default();
+        if let Some(last) = list.last() {
+            figure(desk, NEWEST, format!("{channel}={}", last.number))?;
+        }
+        for listed in list {
             bytes +=
                 viewer.open(channel, &listed).with_context(|| format!("segment {} of {channel}", listed.number))?;
             count += 1;

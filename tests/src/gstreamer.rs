@@ -29,9 +29,10 @@ pub struct Played {
 /// # Errors
 /// When GStreamer is not installed, reports an error, does not use `hlsdemux2`, or does not come so far in time.
 pub async fn play(url: &str, pictures: u64, deadline: Duration) -> Result<Played> {
-    let sink = "video-sink=fpsdisplaysink video-sink=\"fakesink sync=true\" text-overlay=false sync=true";
+    // Alone, the counting sink quarrels with the bin that gst-launch makes of a description.
+    let sink = "video-sink=\"identity ! fpsdisplaysink video-sink=fakesink text-overlay=false sync=true\"";
     let mut child = Command::new("gst-launch-1.0")
-        .args(["-v", "playbin3", &format!("uri={url}"), sink, "audio-sink=fakesink sync=true"])
+        .args(["-v", "playbin3", &format!("uri={url}"), sink, "audio-sink=\"fakesink sync=true\""])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())

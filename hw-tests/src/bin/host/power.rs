@@ -61,7 +61,7 @@ pub(crate) fn run(work: &Path, (debian, image): (&Debian, &Path), cuts: u32, tab
 
 fn lives(work: &Path, machine: (&Debian, &Path, &Path), cuts: u32, table: &mut Table) -> Result<()> {
     let mut random = Random::new();
-    let (mut before, mut lost_max, mut written) = (None::<Life>, 0, 0);
+    let (mut before, mut lost_max) = (None::<Life>, 0);
     for cut in 0..=cuts {
         let last = cut == cuts;
         let within = (!last).then(|| Duration::from_millis(random.below(CUT_WITHIN_MS)));
@@ -73,7 +73,6 @@ fn lives(work: &Path, machine: (&Debian, &Path, &Path), cuts: u32, table: &mut T
                 lost_max = lost_max.max(newest.saturating_sub(kept));
             }
         }
-        written += life.last.iter().map(|(name, last)| last - life.first.get(name).unwrap_or(last)).sum::<u64>();
         if cut % 20 == 19 {
             tell(&format!("  {} power cuts: {}", cut + 1, life.read_back));
         }
@@ -81,7 +80,6 @@ fn lives(work: &Path, machine: (&Debian, &Path, &Path), cuts: u32, table: &mut T
             table.hear(&Say::Figure(NAME.into(), "cuts".into(), cuts.to_string()));
             table.hear(&Say::Figure(NAME.into(), "read-back-at-the-end".into(), life.read_back.clone()));
             table.hear(&Say::Figure(NAME.into(), "holes-told".into(), life.holes.to_string()));
-            table.hear(&Say::Figure(NAME.into(), "segments-listed-while-watched".into(), written.to_string()));
             table.hear(&Say::Figure(NAME.into(), "newest-listed-lost-at-most".into(), format!("{lost_max} segments")));
         }
         before = Some(life);

@@ -1,12 +1,13 @@
 //! Answers of a channel: master, media playlist, segment, key, endless stream; its past is `past`'s.
 
-use std::sync::atomic::Ordering;
+use std::{io, sync::atomic::Ordering};
 
 use axum::{
     body::HttpBody as _,
     http::{StatusCode, header, request::Parts},
     response::Response,
 };
+use bytes::Bytes;
 use headend_access::{KeyAddress, Period, PeriodKeyId, Schedule};
 use headend_media::playlist::{LiveKind, LivePath, MediaSpelling, Past, SegmentGrid, Shape};
 use headend_rt::serve::Peer;
@@ -20,6 +21,7 @@ use super::{
     capture, past, preview, transport,
 };
 use crate::output::{
+    archive::Recorder,
     live::{Found, Live},
     viewing::{Protocol, Viewing},
 };
@@ -119,22 +121,29 @@ async fn may_have(
 async fn segment(live: &Live, (grid, number): (SegmentGrid, u64), request: &Parts) -> Response {
     let missing = || plain(StatusCode::NOT_FOUND, NO_SEGMENT);
     let bytes = match live.segment(grid, number) {
-        Some(Found::Memory(bytes)) => Some(bytes),
-        // It may leave the window between the look-up and the read.
-        Some(Found::File(path)) => tokio::fs::read(&path).await.ok().map(Into::into),
-        Some(Found::Archive(recorder)) => {
-            let read = tokio::task::spawn_blocking(move || recorder.read(grid, number)).await;
-            match read.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
-                Ok(found) => found,
-                Err(error) => {
-                    debug!(channel = %live.name(), number, error = headend_rt::chain(&error), "archived segment not read");
-                    return past::later(past::NOT_READABLE);
-                }
-            }
-        }
-        None => None,
+        Some(Found::Memory(bytes)) => Ok(Some(bytes)),
+        Some(Found::File(path)) => match tokio::fs::read(&path).await {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            // It left the window between the look-up and the read: it is in the archive now, where there is one.
+            Err(_) => recorded(live.recorder().cloned(), (grid, number)).await,
+        },
+        Some(Found::Archive(recorder)) => recorded(Some(recorder), (grid, number)).await,
+        None => Ok(None),
     };
-    bytes.map_or_else(missing, |bytes| answer::ranged(Kind::Segment, &bytes, &request.headers))
+    match bytes {
+        Ok(bytes) => bytes.map_or_else(missing, |bytes| answer::ranged(Kind::Segment, &bytes, &request.headers)),
+        Err(error) => {
+            debug!(channel = %live.name(), number, error = headend_rt::chain(&error), "archived segment not read");
+            past::later(past::NOT_READABLE)
+        }
+    }
+}
+
+/// A segment of the archive, where there is one.
+async fn recorded(recorder: Option<Recorder>, (grid, number): (SegmentGrid, u64)) -> io::Result<Option<Bytes>> {
+    let Some(recorder) = recorder else { return Ok(None) };
+    let read = tokio::task::spawn_blocking(move || recorder.read(grid, number)).await;
+    read.unwrap_or_else(|gone| Err(io::Error::other(gone)))
 }
 
 fn unknown() -> Response {
@@ -187,7 +196,7 @@ async fn key(shared: &Shared, name: &ChannelName, request: &Parts) -> Response {
         }
     }
     match shared.keys.key_of(name, schedule, id) {
-        Some(key) => answer::ranged(Kind::Key, &bytes::Bytes::copy_from_slice(key.bytes()), &request.headers),
+        Some(key) => answer::ranged(Kind::Key, &Bytes::copy_from_slice(key.bytes()), &request.headers),
         None => refused(),
     }
 }
