@@ -59,7 +59,7 @@ async fn measure(node: &Path, folder: &Path) -> Result<()> {
     let peer = Nginx::start(folder).await?;
 
     let mut rates = [const { vec![] }; KINDS.len()];
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         for (kind, rates) in rates.iter_mut().enumerate() {
             let (media, _) = lone.media(NAME).await?;
             let urls: Vec<Url> = match kind {
@@ -67,10 +67,10 @@ async fn measure(node: &Path, folder: &Path) -> Result<()> {
                 1 => past.segments.iter().map(|segment| segment.url.clone()).collect(),
                 _ => vec![lone.media_url(NAME)?],
             };
-            let copies = peer.copy(&lone.http, &urls).await?;
+            let copies = peer.copy(&lone.http, &format!("{kind}-{round}"), &urls).await?;
             let id = lone.program()?.id().context("the node runs")?;
-            let ours = ask(folder, id, &urls)?;
-            rates.push((ours, ask(folder, peer.worker()?, &copies)?));
+            let ours = ask(folder, id, &urls).context(KINDS[kind].0)?;
+            rates.push((ours, ask(folder, peer.worker()?, &copies).context("nginx")?));
         }
     }
     report(&mut rates);
@@ -186,13 +186,13 @@ impl Nginx {
         children.split_whitespace().next().context("nginx has no worker yet")?.parse().context("a process")
     }
 
-    /// The same answers as files of its own.
-    async fn copy(&self, http: &reqwest::Client, urls: &[Url]) -> Result<Vec<Url>> {
+    /// The same answers as files of its own, each round's under names of their own: nginx keeps files open.
+    async fn copy(&self, http: &reqwest::Client, round: &str, urls: &[Url]) -> Result<Vec<Url>> {
         let mut copies = vec![];
         for (number, url) in urls.iter().enumerate() {
             let bytes = http.get(url.clone()).send().await?.error_for_status()?.bytes().await?;
-            fs::write(self.root.join(format!("files/{number}")), bytes)?;
-            copies.push(format!("http://127.0.0.1:{}/{number}", self.port).parse()?);
+            fs::write(self.root.join(format!("files/{round}-{number}")), bytes)?;
+            copies.push(format!("http://127.0.0.1:{}/{round}-{number}", self.port).parse()?);
         }
         Ok(copies)
     }
